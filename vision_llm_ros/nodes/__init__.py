@@ -1,0 +1,1 @@
+"""rclpy lives here and only here."""

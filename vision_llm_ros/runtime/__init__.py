@@ -1,0 +1,1 @@
+"""Frame and command to result: letterbox, engines, scheduler, worker. No ROS."""

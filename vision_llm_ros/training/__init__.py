@@ -1,0 +1,1 @@
+"""Data sets, augmentation, losses, schedules. Uses `model`."""
