@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from vision_llm_ros.cli import main, perceive
+from vision_llm_ros.config import RuntimeConfig
+from vision_llm_ros.errors import CommandError
+from vision_llm_ros.interfaces import Box, Detection, Frame, Mode, Perception, Status, Task, TaskSpec
+
+
+class OneBoxEngine:
+    """Finds the first class of every spec in the left half of the picture."""
+
+    name, weights_hash, device, dtype = "fake", "0" * 12, "cpu", "float32"
+    tasks = frozenset({Task.DETECT})
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+
+    def warm_up(self) -> None: ...
+
+    def perceive(self, frame: Frame, specs: tuple[TaskSpec, ...]) -> tuple[Perception, ...]:
+        self.frames.append(frame)
+        width, height = frame.size_wh_px
+        box: Box = (0.0, 0.0, width / 2, float(height))
+        return tuple(
+            Perception(spec.task, detections=(Detection(spec.classes[0], 0, 0.75, box),))
+            if spec.classes
+            else Perception(spec.task, Status.NOTHING_FOUND)
+            for spec in specs
+        )
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> OneBoxEngine:
+    engine = OneBoxEngine()
+
+    def understand(text: str, region: Box | None = None) -> TaskSpec:
+        if text == "caption this":
+            return TaskSpec(Task.CAPTION)
+        if text.startswith("find "):
+            return TaskSpec(Task.DETECT, (text[5:],), region=region or (0, 0, 1, 1))
+        raise CommandError(f"not understood: {text!r}", "find dog")
+
+    def load(preset: str, runtime: RuntimeConfig) -> OneBoxEngine:
+        return engine
+
+    monkeypatch.setattr(perceive, "understand", understand)
+    monkeypatch.setattr(perceive, "load", load)
+    return engine
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    image = np.zeros((60, 80, 3), np.uint8)
+    image[..., 2] = 255  # red in OpenCV's order
+    cv2.imwrite(str(tmp_path / "red.png"), image)
+    return tmp_path / "red.png"
+
+
+def test_json_carries_box_in_source_pixels(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(picture), "--say", "find dog", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["detections"][0]["box_xyxy_px"] == [0, 0, 40, 60]
+    assert (values["command"]["classes"], values["status"], values["model"]) == (["dog"], "OK", "fake")
+
+
+def test_engine_sees_rgb(engine: OneBoxEngine, picture: Path) -> None:
+    main(["perceive", str(picture), "--say", "find dog"])
+    assert tuple(engine.frames[0].image_rgb_u8[0, 0]) == (255, 0, 0)
+
+
+def test_drawn_picture_has_the_size_of_the_source(engine: OneBoxEngine, picture: Path, tmp_path: Path) -> None:
+    assert main(["perceive", str(picture), "--say", "find dog", "--draw", str(tmp_path / "new" / "out.png")]) == 0
+    assert cv2.imread(str(tmp_path / "new" / "out.png")).shape == (60, 80, 3)
+
+
+def test_text_output_names_label_and_status(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["perceive", str(picture), "--say", "find dog", "--region", "0,0,0.5,1"])
+    out = capsys.readouterr().out
+    assert "dog" in out and "0.75" in out and "OK" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "No such file"), (b"", "empty"), (b"not a picture", "decoded"), (b"\x89PNG\r\n", "decoded")],
+)
+def test_unreadable_picture_is_named(
+    engine: OneBoxEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "bad.png"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["perceive", str(path), "--say", "find dog"]) == 1
+    assert "bad.png" in (error := capsys.readouterr().err) and reason in error
+
+
+def test_folder_instead_of_picture_is_an_error(
+    engine: OneBoxEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(tmp_path), "--say", "find dog"]) == 1
+    assert "directory" in capsys.readouterr().err
+
+
+def test_task_without_head_says_what_is_served(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(picture), "--say", "caption this"]) == 1
+    assert "detect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("region", ["0,0,1", "a,b,c,d", "0,0,2,1", "0.5,0,0.5,1"])
+def test_bad_region_is_named(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str], region: str
+) -> None:
+    assert main(["perceive", str(picture), "--say", "find dog", "--region", region]) == 1
+    assert "region" in capsys.readouterr().err
+
+
+def test_picture_cannot_be_written_with_unknown_suffix(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(picture), "--say", "find dog", "--draw", "out.xyz"]) == 1
+    assert ".xyz" in capsys.readouterr().err
+
+
+def test_stop_is_refused_for_a_single_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    import types
+
+    class Parser:
+        def __init__(self, similarity: object) -> None: ...
+
+        def parse(self, text: str) -> TaskSpec:
+            return TaskSpec(Task.STOP, mode=Mode.STOP)
+
+    for name, content in {
+        "language.parser": {"CommandParser": Parser},
+        "model.text": {"load_text_similarity": object},
+    }.items():
+        module = types.ModuleType(name)
+        vars(module).update(content)
+        monkeypatch.setitem(sys.modules, f"vision_llm_ros.{name}", module)
+    with pytest.raises(CommandError, match="nothing to stop"):
+        perceive.understand("stop")

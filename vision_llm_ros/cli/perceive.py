@@ -1,0 +1,150 @@
+"""`vision-llm perceive IMAGE --say "find every person"`: one picture, one sentence, no ROS running."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_llm_ros.config import RuntimeConfig
+from vision_llm_ros.errors import CommandError, ConfigError, UnsupportedTaskError
+from vision_llm_ros.interfaces import Box, Engine, Frame, Mode, Perception, TaskSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+HELP = "answer one sentence about one picture, without ROS running"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="picture file")
+    parser.add_argument("--say", required=True, metavar="TEXT", help='e.g. "find every person and dog"')
+    parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
+    parser.add_argument("--draw", type=Path, metavar="OUT.png", help="write the picture with the result drawn on it")
+    parser.add_argument("--region", metavar="X0,Y0,X1,Y1", help="only objects with their centre here, fractions 0..1")
+    parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
+    parser.add_argument("--device", default=RuntimeConfig().device, help="auto, cpu or cuda:N (default: auto)")
+    parser.add_argument("--threshold", type=float, metavar="SCORE", help="report nothing below this score, 0..1")
+
+
+def run(args: argparse.Namespace) -> int:
+    from vision_llm_ros.runtime.pictures import read_picture
+
+    image = read_picture(args.image)
+    spec = understand(args.say, region_of(args.region))
+    engine = load(args.model, _runtime(args))
+    started = time.perf_counter()
+    perception = perceive(engine, image, spec)
+    latency_ms = (time.perf_counter() - started) * 1e3
+    if args.draw:
+        _draw(args.draw, image, perception, spec, args.say, f"{engine.name}  {latency_ms:.0f} ms")
+    values = _values(args, image, spec, perception, engine, latency_ms)
+    print(json.dumps(values, indent=2) if args.json else _lines(values))
+    return 0
+
+
+def region_of(text: str | None) -> Box | None:
+    """Parse "x0,y0,x1,y1", fractions of the picture; TaskSpec checks the range."""
+    if text is None:
+        return None
+    try:
+        x_min, y_min, x_max, y_max = (float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(f"--region expects four numbers such as 0,0,0.5,1, got {text!r}") from None
+    return x_min, y_min, x_max, y_max
+
+
+def understand(text: str, region: Box | None = None) -> TaskSpec:
+    """Parse a sentence; synonyms are found by the model's text encoder.
+
+    Raises:
+        CommandError: not understood, or a stop, which needs a running node.
+    """
+    from vision_llm_ros.language.parser import CommandParser
+    from vision_llm_ros.model.text import load_text_similarity
+
+    try:
+        spec = CommandParser(load_text_similarity()).parse(text)
+    except CommandError as error:
+        hint = f'; try "{error.nearest}"' if error.nearest else ""
+        raise CommandError(f"{error}{hint}", error.nearest) from error
+    if spec.mode == Mode.STOP:
+        raise CommandError(f"{text!r} ends a command of a running node; a single picture has nothing to stop")
+    return spec if region is None else dataclasses.replace(spec, region=region)
+
+
+def load(preset: str, runtime: RuntimeConfig) -> Engine:
+    from vision_llm_ros.runtime.engine import load_engine
+
+    return load_engine(preset, runtime)
+
+
+def perceive(engine: Engine, image_rgb_u8: NDArray[np.uint8], spec: TaskSpec) -> Perception:
+    """Answer one spec on one picture.
+
+    Raises:
+        UnsupportedTaskError: the engine has no head for it; the message lists what it serves.
+    """
+    if spec.task not in engine.tasks:
+        served = ", ".join(sorted(engine.tasks))
+        raise UnsupportedTaskError(f"Model {engine.name!r} has no head for {spec.task!s}; it serves {served}")
+    return engine.perceive(Frame(image_rgb_u8), (spec,))[0]
+
+
+def _runtime(args: argparse.Namespace) -> RuntimeConfig:
+    chosen = RuntimeConfig(device=args.device)
+    return chosen if args.threshold is None else dataclasses.replace(chosen, score_threshold=args.threshold)
+
+
+def _draw(
+    path: Path, image: NDArray[np.uint8], perception: Perception, spec: TaskSpec, command: str, note: str
+) -> None:
+    from vision_llm_ros.runtime.draw import draw_perception
+    from vision_llm_ros.runtime.pictures import write_picture
+
+    write_picture(path, draw_perception(image, perception, command, note, spec.classes))
+
+
+def _values(
+    args: argparse.Namespace,
+    image: NDArray[np.uint8],
+    spec: TaskSpec,
+    perception: Perception,
+    engine: Engine,
+    latency_ms: float,
+) -> dict[str, Any]:
+    from vision_llm_ros.runtime.plain import perception_values, spec_values
+
+    return {
+        "image": str(args.image),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "command": {"text": args.say, **spec_values(spec)},
+        **perception_values(perception),
+        "latency_ms": round(latency_ms, 3),
+        "model": engine.name,
+        "weights_hash": engine.weights_hash,
+        "device": engine.device,
+        "dtype": engine.dtype,
+    }
+
+
+def _lines(values: dict[str, Any]) -> str:
+    """The result for a reader: one line per object, then the status."""
+    lines = [
+        f"{item['label']:<20} {item['score']:.2f}  box " + " ".join(f"{value:.0f}" for value in item["box_xyxy_px"])
+        for item in (*values["detections"], *values["masks"])
+    ]
+    if values["caption"]:
+        lines.append(f"{values['caption']['text']}  ({values['caption']['score']:.2f})")
+    if values["restored"]:
+        lines.append(
+            "restored: {kind}, quality {quality_before:.2f} -> {quality_after:.2f}".format(**values["restored"])
+        )
+    reason = f": {values['text']}" if values["text"] else ""
+    lines.append(f"{values['status']}{reason}  [{values['model']}, {values['latency_ms']:.0f} ms]")
+    return "\n".join(lines)
