@@ -5,4 +5,11 @@ from pkgutil import extend_path
 # Run from a source tree, the generated half (msg, srv, action and their type support)
 # is the one that pip or colcon installed.
 __path__ = extend_path(__path__, __name__)
-__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from vision_llm_ros.resources import package_version
+
+        return package_version()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
