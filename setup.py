@@ -129,7 +129,8 @@ setup(
     },
     python_requires=">=3.11",
     install_requires=[
-        "numpy>=2",
+        "numpy>=1.26",
+        "pillow",
         "pyyaml",
         # Already have opencv-python-headless? It serves as well: install with --no-deps, never both.
         "opencv-python>=4.10",
