@@ -50,15 +50,13 @@ def write_picture(path: Path, image_rgb_u8: NDArray[np.uint8]) -> None:
         raise InputError(f"Cannot write {path}: unknown picture suffix {path.suffix!r}, use .png or .jpg")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode_picture(image_rgb_u8, path.suffix.lower()))
+        path.write_bytes(_encoded(image_rgb_u8, path.suffix.lower()))
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror}") from error
 
 
-def encode_picture(image_rgb_u8: NDArray[np.uint8], suffix: str = ".jpg", quality: int = 90) -> bytes:
-    """Encode uint8[H, W, 3] RGB; `quality` 0..100 counts for JPEG and WebP."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix in (".jpg", ".jpeg") else []
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(image_rgb_u8[..., ::-1]), options)
+def _encoded(image_rgb_u8: NDArray[np.uint8], suffix: str) -> bytes:
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(image_rgb_u8[..., ::-1]))
     if not done:
         raise InputError(f"Cannot encode {image_rgb_u8.shape[1]}x{image_rgb_u8.shape[0]} pixels as {suffix}")
-    return bytes(data.tobytes())
+    return data.tobytes()
