@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ def test_recording_has_the_promised_size_rate_and_length(tmp_path: Path) -> None
     with BagReader(sample.sample_recording(1.6, tmp_path)) as bag:
         images = list(bag.images(bag.choose()))
     assert len(images) == 16
-    assert {later.stamp_ns - image.stamp_ns for image, later in zip(images, images[1:], strict=False)} == {100_000_000}
+    assert {later.stamp_ns - image.stamp_ns for image, later in pairwise(images)} == {100_000_000}
     assert images[0].decode().size_wh_px == (640, 480)
 
 
@@ -34,7 +35,7 @@ def test_two_runs_film_the_same_pixels() -> None:
 
 def test_camera_moves_within_a_scene() -> None:
     frames = [image for _, image in sample.filmed(sample.SCENES[:1], 0.5)]
-    assert all((one != two).any() for one, two in zip(frames, frames[1:], strict=False))
+    assert all((one != two).any() for one, two in pairwise(frames))
 
 
 def test_noisy_stretch_is_noisier_than_the_same_view_without_noise() -> None:
@@ -50,7 +51,7 @@ def test_every_photograph_is_credited(tmp_path: Path) -> None:
 def test_missing_photographs_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = sample.Scene("no_such_package", "x.png", "", (0, 0, 1), (0, 0, 1))
     monkeypatch.setattr(sample, "SCENES", (scene,))
-    with pytest.raises(RecordingError, match="no_such_package.*pip install"):
+    with pytest.raises(RecordingError, match=r"no_such_package.*pip install"):
         sample.sample_recording()
 
 
