@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib import metadata
 from pathlib import Path
 
 from setuptools import Extension, find_packages, setup
@@ -45,11 +46,20 @@ class BuildInterfaces(build_ext):
                 "run from the source tree (CONTRIBUTING.md), or `colcon build --symlink-install`."
             )
         build = Path(self.build_temp).resolve() / "interfaces"
-        # Afresh every time: a kept cache would name the isolated environment of the last run.
-        shutil.rmtree(build, ignore_errors=True)
-        build.mkdir(parents=True)
+        self.forget_other_environment(build)
+        shutil.rmtree(build / "prefix", ignore_errors=True)
         self.build_with_cmake(build)
         self.add_to_wheel(build / "prefix")
+
+    def forget_other_environment(self, build: Path) -> None:
+        """Start afresh unless this interpreter with these ROS wheels made the build: CMake's cache names both."""
+        wheels = sorted(f"{wheel.name} {wheel.version}" for wheel in metadata.distributions() if "ros" in wheel.name)
+        environment = "\n".join([sys.executable, *sys.path, *wheels])
+        note = build / "environment.txt"
+        if not note.is_file() or note.read_text(encoding="utf-8") != environment:
+            shutil.rmtree(build, ignore_errors=True)
+            build.mkdir(parents=True)
+            note.write_text(environment, encoding="utf-8")
 
     def build_with_cmake(self, build: Path) -> None:
         # PATH leads find_package() to the prefix of pip's environment, isolated or not. The
@@ -65,7 +75,14 @@ class BuildInterfaces(build_ext):
             # Libraries find each other from PREFIX/lib and from PREFIX/lib/pythonX.Y/site-packages/PACKAGE.
             "CMAKE_INSTALL_RPATH": "$ORIGIN;$ORIGIN/../../..",
         }
-        configure = ["cmake", "-S", str(ROOT), "-B", str(build), *(f"-D{key}={value}" for key, value in options.items())]
+        configure = [
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(build),
+            *(f"-D{key}={value}" for key, value in options.items()),
+        ]
         subprocess.run(configure, check=True, env=environment)
         jobs = str(self.parallel or os.cpu_count() or 1)
         compile_ = ["cmake", "--build", str(build), "--target", "install", "--parallel", jobs]
@@ -95,22 +112,11 @@ class BuildInterfaces(build_ext):
         return []
 
 
-# PyPI's `launch` and `cv-bridge` are other projects: a ROS installation brings the real ones.
-ROS_WHEELS = [
-    f"ros-jazzy-{name}"
-    for name in (
-        "action-msgs",
-        "builtin-interfaces",
-        "diagnostic-msgs",
-        "lifecycle-msgs",
-        "rclpy",
-        "rmw-fastrtps-cpp",
-        "rosgraph-msgs",
-        "sensor-msgs",
-        "std-msgs",
-        "std-srvs",
-    )
-]
+def opencv() -> str:
+    """opencv-python; its headless twin where that is installed already, as the two overwrite each other."""
+    installed = {distribution.name for distribution in metadata.distributions()}
+    return "opencv-python-headless" if "opencv-python-headless" in installed else "opencv-python"
+
 
 setup(
     name=NAME,
@@ -132,8 +138,7 @@ setup(
         "numpy>=1.26",
         "pillow",
         "pyyaml",
-        # Already have opencv-python-headless? It serves as well: install with --no-deps, never both.
-        "opencv-python>=4.10",
+        f"{opencv()}>=4.10",
         "torch>=2.6",
         "transformers>=4.50",
         "scipy",
@@ -141,12 +146,12 @@ setup(
         "matplotlib",
         "scikit-image",  # SSIM, and sample photographs for the demo
         *requirements("pip-only.txt"),
-        *ROS_WHEELS,
+        *requirements("ros-jazzy.txt"),
     ],
     extras_require={
         "demo": ["scikit-learn"],  # two more sample photographs
         "train": ["tensorboard"],
-        "dev": ["pytest", "pytest-cov", "ruff", "mypy", "import-linter", "types-PyYAML", "colcon-common-extensions"],
+        "dev": ["pytest", "pytest-cov", "ruff", "mypy", "import-linter"],
         "gpu": ["tensorrt", "onnx", "bitsandbytes"],
     },
     zip_safe=False,
