@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 
