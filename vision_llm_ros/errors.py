@@ -13,6 +13,10 @@ class InputError(VisionLLMError):
     """A frame, array or file from outside does not have the promised form."""
 
 
+class TooLargeError(InputError):
+    """A frame has more pixels than the configuration allows."""
+
+
 class CommandError(VisionLLMError):
     """A sentence was not understood or asks for something impossible.
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_llm_ros.errors import InputError
+from vision_llm_ros.errors import InputError, TooLargeError
 
 RGB = NDArray[np.uint8]
 Pixels = NDArray[np.generic]
@@ -134,7 +134,8 @@ def check_size(width: int, height: int, max_pixels: int, encoding: str) -> None:
     if width <= 0 or height <= 0:
         raise InputError(f"Expected a picture with pixels, got {width}x{height} ({encoding})")
     if width * height > max_pixels:
-        raise InputError(f"Expected at most {max_pixels} pixels, got {width}x{height} = {width * height} ({encoding})")
+        size = f"{width}x{height} = {width * height}"
+        raise TooLargeError(f"Expected at most {max_pixels} pixels, got {size} ({encoding})")
 
 
 def _rows(data: Buffer, height: int, width: int, encoding: str, step: int, layout: Layout) -> NDArray[np.uint8]:
@@ -294,7 +295,7 @@ def _check_file(content: bytes, format: str, max_pixels: int) -> None:
         with Image.open(io.BytesIO(content)) as picture:
             width, height = picture.size
     except Image.DecompressionBombError as error:
-        raise InputError(f"Expected at most {max_pixels} pixels: {error}") from error
+        raise TooLargeError(f"Expected at most {max_pixels} pixels: {error}") from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, struct.error) as error:
         start = content[:8].hex(" ")
         raise InputError(
