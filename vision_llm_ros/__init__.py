@@ -1,15 +1,18 @@
 """Language-driven camera perception for ROS 2: one vision LLM, five systems, honest results."""
 
 from pkgutil import extend_path
+from typing import TYPE_CHECKING
 
 # Run from a source tree, the generated half (msg, srv, action and their type support)
 # is the one that pip or colcon installed.
 __path__ = extend_path(__path__, __name__)
+__version__: str
 
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> str:
-    if name == "__version__":
-        from vision_llm_ros.resources import package_version
+    def __getattr__(name: str) -> str:
+        if name == "__version__":
+            from vision_llm_ros.resources import package_version
 
-        return package_version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return package_version()
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
