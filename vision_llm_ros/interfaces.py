@@ -124,6 +124,9 @@ class TaskSpec:
         restore_kind: which degradation to undo; "" lets the estimator choose.
         max_objects: 0 for no limit; 1 for "the red cup".
         instruction: a complete model instruction from an advanced user; "" builds it from the rest.
+        caption_length: "short", "long" or "" for the usual length.
+        time_to_live_s: life named in the words ("for 10 seconds"); 0 names none.
+        heard: what was taken for something else, e.g. "sofa as couch"; for the say-back only, never compared.
     """
 
     task: Task
@@ -136,6 +139,9 @@ class TaskSpec:
     restore_kind: str = ""
     max_objects: int = 0
     instruction: str = ""
+    caption_length: str = ""
+    time_to_live_s: float = 0.0
+    heard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         x_min, y_min, x_max, y_max = self.region
