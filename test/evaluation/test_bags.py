@@ -244,6 +244,14 @@ def test_camera_name_follows_from_the_topic(topic: str, camera: str) -> None:
     assert ImageTopic(topic, COMPRESSED, 1).camera == camera
 
 
+def test_two_topics_of_one_camera_get_distinct_names(tmp_path: Path) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        for name in ("/a/image_raw", "/a/image_rect", "/b/image_raw"):
+            writer.write_image(name, 0, picture(0))
+    with BagReader(tmp_path / "bag") as bag:
+        assert [topic.camera for topic in bag.choose()] == ["/a/image_raw", "/a/image_rect", "b"]
+
+
 def test_existing_recording_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="exists already"):
         BagWriter(write_bag(tmp_path / "bag"))

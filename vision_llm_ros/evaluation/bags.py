@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -25,15 +25,18 @@ from vision_llm_ros.runtime.pixels import decode_compressed, decode_raw
 
 @dataclass(frozen=True)
 class ImageTopic:
-    """A topic with pictures. `count` is -1 when the recording has no index."""
+    """A topic with pictures. `count` is -1 when the recording has no index; `alias` overrules the camera's name."""
 
     name: str
     msgtype: str
     count: int
+    alias: str = ""
 
     @property
     def camera(self) -> str:
         """Name of the camera: `/front/image_raw/compressed` -> `front`, `/image` -> ``."""
+        if self.alias:
+            return self.alias
         parts = [part for part in self.name.split("/") if part]
         while parts and (parts[-1] == "compressed" or parts[-1].startswith("image")):
             parts.pop()
@@ -148,8 +151,8 @@ class BagReader:
             if name not in there:
                 raise RecordingError(f"{self.path} has no image topic {name}; it has {', '.join(there)}")
         if topics:
-            return [there[name] for name in topics]
-        return [topic for name, topic in there.items() if "/".join(name.split("/")[:-1]) not in there]
+            return _distinct([there[name] for name in topics])
+        return _distinct([topic for name, topic in there.items() if "/".join(name.split("/")[:-1]) not in there])
 
     def images(self, topics: list[ImageTopic]) -> Iterator[RecordedImage]:
         """Pictures of these topics in the order of recording; what cannot be read goes to `damage`."""
@@ -214,6 +217,12 @@ class BagReader:
     def _note(self, salvage: Salvage) -> None:
         if salvage.damage and salvage.damage not in self.damage:
             self.damage.append(salvage.damage)
+
+
+def _distinct(topics: list[ImageTopic]) -> list[ImageTopic]:
+    """Two topics of one camera, e.g. raw and rectified, go by their full names."""
+    names = [topic.camera for topic in topics]
+    return [replace(topic, alias=topic.name) if names.count(topic.camera) > 1 else topic for topic in topics]
 
 
 def _sentence(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ class Span:
     colour: int = 0
 
 
-def latency_plot(series: dict[str, Sequence[tuple[float, float]]], limit_ms: float | None = None) -> str:
+def latency_plot(series: Mapping[str, Sequence[tuple[float, float]]], limit_ms: float | None = None) -> str:
     """Latency over time and how it is distributed.
 
     Args:
@@ -47,7 +47,7 @@ def latency_plot(series: dict[str, Sequence[tuple[float, float]]], limit_ms: flo
     return _svg(figure)
 
 
-def timeline_plot(spans: Sequence[Span], marks: dict[str, Sequence[float]], end_s: float) -> str:
+def timeline_plot(spans: Sequence[Span], marks: Mapping[str, Sequence[float]], end_s: float) -> str:
     """Commands as bars, events such as frames, results and drops as ticks in rows below.
 
     Args:
@@ -65,7 +65,7 @@ def timeline_plot(spans: Sequence[Span], marks: dict[str, Sequence[float]], end_
     for number, (name, times) in enumerate(marks.items()):
         axes.eventplot(times, lineoffsets=rows.index(name), linelengths=0.6, linewidths=0.8, colors=COLOURS[number])
     axes.set_yticks(range(len(rows)), [_plain(row) for row in rows], fontsize=8)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     axes.set_xlim(0, max(end_s, 0.1))
     axes.set_xlabel("seconds")
     return _svg(figure)
