@@ -32,6 +32,7 @@ from vision_llm_ros.runtime.slots import Drop, LatestFrameSlot
 from vision_llm_ros.runtime.statistics import Statistics, Summary
 
 logger = logging.getLogger(__name__)
+SHORTEST_PAUSE_S = 0.002  # a paused clock may stand a moment before the due time
 LONGEST_PAUSE_S = 0.5  # with a frame at hand: the clock may run faster than the wall
 
 
@@ -236,7 +237,9 @@ class Worker:
         now = self._clock()
         waits = [self.book.next_due_s(camera) - now for camera, slot in self._slots.items() if slot.is_full]
         next_s = min([*waits, self.book.next_expiry_s() - now])
-        return None if next_s == float("inf") else min(next_s, LONGEST_PAUSE_S)
+        if next_s == float("inf"):
+            return None
+        return min(max(next_s, SHORTEST_PAUSE_S), LONGEST_PAUSE_S) if next_s > 0 else 0.0
 
     def _forget_guests(self) -> None:
         for camera in [name for name in self._slots if name not in self.book.cameras and not self.book.watches(name)]:
