@@ -33,6 +33,7 @@ _JOB = (
 )
 _END = r"(?:stop|cancel|halt|abort|quit|cease|end|terminate|finish)"
 STOP = _compile(
+    rf"(?:(?:that is (?:it|all|enough)|enough|no|wait|never mind)[,. ]+)+{_END}{_ANY}",
     rf"{_END}{_ANY}",
     rf"{_END} {_WORK}{_ANY}",
     rf"{_END} {_WORK} (?:for |of |out for |after |down )?{_T}",
@@ -71,8 +72,9 @@ RESTORE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern))
     for kind, pattern in (
         *((kind, rf"{_REMOVE} (?:(?:all|any|some)(?: of)? )?(?:the |that |this |these |those )?{words}{_TAIL}(?: out(?: of {_PIC})?)?") for kind, words in _DAMAGE),
-        *((kind, rf"(?:{_PIC}|it|this|everything|that) (?:is|looks|seems|appears|has(?: become)?|has got|contains|is full of|shows|got|suffers from)(?: (?:very|too|so|really|a bit|a little|quite|rather|pretty|some|all|a lot of|lots of|many|full of|covered (?:in|with|by)))* {words}{_TAIL}(?:,? (?:and )?(?:please )?(?:remove|clean|fix|repair|get rid of|restore|sharpen|clear|improve|enhance|help|do something).*)?") for kind, words in _DAMAGE),
+        *((kind, rf"(?:{_PIC}|it|this|everything|that) (?:is|looks|seems|appears|has(?: become)?|has got|contains|is full of|shows|got|suffers from)(?: (?:very|too|so|really|a bit|a little|quite|rather|pretty|some|all|a lot of|lots of|many|full of|covered (?:in|with|by)))* {words}{_TAIL}(?:,? (?:and |so )?(?:please )?(?:can you )?(?:remove|clean|fix|repair|get rid of|restore|sharpen|clear|improve|enhance|help|do something|denoise|deblur|derain|smooth|undo|correct|filter|reduce|wipe)\b.*)?") for kind, words in _DAMAGE),
         *((kind, rf"there (?:is|are)(?: (?:some|a lot of|lots of|too much|many|so much))? {words}(?: (?:in|on|over|across) (?:{_PIC}|the lens|it))") for kind, words in _DAMAGE),
+        *((kind, rf"(?:{_MEND}|{_REMOVE}|denoise|deblur|derain|sharpen|smooth) (?:the |this |that |my )?{words} {_PIC}(?: up)?") for kind, words in (*_DAMAGE, ("", "(?:damaged|bad|poor|degraded|dirty|ugly|broken)"))),
         ("derain", rf"it is raining,? (?:so |and )?(?:{_MEND}|clear).*|de-?rain(?: {_PIC})?|(?:clear|wipe) the lens"),
         ("denoise", rf"de-?noise(?: {_PIC}| it)?|smooth(?: out)? {_PIC}|make {_PIC} (?:less noisy|less grainy|smoother|noise-free)|noise (?:reduction|removal)"),
         ("deblur", rf"(?:de-?blur|un-?blur|sharpen|focus)(?: up)?(?: {_PIC}| it)?|make (?:{_PIC}|it) (?:sharper|less blurry|sharp|crisper|crisp)"),
@@ -89,7 +91,7 @@ RESTORE: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )  # fmt: skip
 
 TRACK = _compile(
-    rf"(?:track|follow|trail|tail|trace|shadow)(?: after)? {_T}",
+    rf"(?:track|follow|trail|tail|shadow)(?: after)? {_T}",
     rf"keep (?:track of|(?:your|an) eyes? on|tabs on) {_T}",
     rf"(?:stay|keep up|stick)(?: locked)? (?:on|onto|with|to) {_T}",
     rf"lock (?:on|onto|on to|in on) {_T}",
@@ -98,10 +100,10 @@ TRACK = _compile(
     rf"{_SEEK} {_T},? and (?:then )?(?:track|follow|keep track of|keep tracking|keep following|stay with) {_IT}",
     rf"track(?:ing)? of {_T}",
 )
-_OUTLINE = r"(?:outlines?|polygons?|contours?|boundar(?:y|ies)|silhouettes? lines?|borders?|perimeters?)"
+_OUTLINE = r"(?:(?:polygon(?:al)? )?outlines?|polygons?|contours?|boundar(?:y|ies)|silhouettes? lines?|borders?|perimeters?)"
 _FOR = r"(?:of|for|around|about|on)"
 POLYGON = _compile(
-    rf"(?:outline|polygonize|contour|trace|polygon|circle|delineate)(?: (?:the|all|every) {_OUTLINE} {_FOR})? (?:around )?{_T}",
+    rf"(?:outline|polygonize|contour|trace|polygon|circle|delineate)(?: (?:the|all|every) {_OUTLINE} {_FOR})? (?:around (?:the edges? of )?)?{_T}",
     rf"(?:draw|give me|get(?: me)?|show(?: me)?|make|i want|i need|i would like|mark|find|trace|return|compute|produce|plot|sketch|put)? ?(?:a|an|the|all|every|each|its|their)? ?{_OUTLINE} {_FOR} {_T}",
     rf"{_SEEK} {_T} (?:as|with|by|using|in) (?:a )?(?:polygons?|outlines?|contours?)",
     rf"draw around {_T}",
@@ -111,7 +113,7 @@ _MASK = r"(?:(?:segmentation|instance|pixel|binary|object)? ?(?:masks?|segmentat
 SEGMENT = _compile(
     rf"(?:separate|split|isolate) {_T} from (?:the |its |their )?(?:background|rest|scene|image|picture)(?: of .+)?",
     rf"(?:segment(?: out)?|mask(?: out| off)?|cut ?out|isolate|extract|crop out|colou?r in|shade|separate) {_T}",
-    rf"cut {_T} out",
+    rf"cut {_T} out(?: of {_PIC})?",
     rf"(?:give me|get(?: me)?|show(?: me)?|make|create|produce|compute|i want|i need|i would like|draw|return|find|generate|predict|provide)? ?(?:a|an|the|all|every|some)? ?{_MASK} {_FOR} {_T}",
     rf"(?:which|what|mark the|highlight the|show(?: me)? the|find the|give me the|colou?r the) pixels? (?:belong to|are|show|of|make up|that belong to|that are|contain|covers?|covered by) {_T}",
     rf"highlight {_T}",
@@ -152,15 +154,18 @@ MATCH = _compile(
     rf"how (?:well|much|closely|far) (?:does|do|is) {_SUBJECT} {_SHOWS}:? {_CAPTIONED}:? ?{_C}",
     rf"(?:check |verify |tell me |rate |test |see )?(?:does|do|is|how (?:well|much|closely) (?:does|do)|whether|if|how well) {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001) (?:a )?{_SHOWS}(?: (?:to|with|for))? (?:{_SUBJECT}|what (?:you|the camera) sees?)(?: well)?",
     rf"(?:compare|match) {_SUBJECT} (?:with|to|against) {_CAPTIONED}:? ?{_C}",
+    rf"(?:do|does|whether|if) (?:{_SUBJECT} and {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001)) (?:match|fit|agree|belong)(?: together)?",
     rf"(?:compare|match) {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001) (?:with|to|against) {_SUBJECT}",
     rf"is {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001) (?:right|correct|true|a (?:good|correct|right|fitting) (?:caption|description))(?: (?:for|of) {_SUBJECT})?",
     rf"is (?:this|the) (?:caption|description|text) (?:right|correct|true|fitting)(?: (?:for|of) {_SUBJECT})?:? {_C}",
 )
 _WHERE = r"(?:where ?abouts?|where(?: exactly)?|in which (?:place|part of the (?:image|picture)))"
 _TELL = r"(?:(?:tell|show)(?: me| us)?|do you know|any idea|i (?:would like|want|need) to know|find out|i wonder|say|let me know|point out)"
+TAKEN = re.compile(rf"where (?:is|was|are) (?:{_PIC}|this|it) (?:taken|shot|made|photographed|recorded|set|happening)")
 GROUND = _compile(
+    rf"where (?:did|do|can|could) (?:you|we) (?:see|spot|find|notice|detect|last see) {_T}",
     rf"(?:i am looking for|i need|i (?:have )?lost|i can not find) {_T}[,.]? (?:{_WHERE} (?:is|are) (?:it|they)|(?:do|can) you see (?:it|them)|help me find (?:it|them))",
-    rf"(?:{_TELL} )?{_WHERE} (?:is|are|was|were|can (?:i|you|we) (?:find|see|locate|spot)|do you see|did|does|do|has|have) {_T}? ?(?:go|gone|located|stand|standing now|at|hiding|hide)?",
+    rf"(?:{_TELL} )?{_WHERE} (?:is|are|was|were|can (?:i|you|we) (?:find|see|locate|spot)|do you see|did|does|do|has|have) (?P<things>.+?)(?: (?:go|gone|located|stand|at|hiding|hide|now|right now))*",
     rf"{_TELL} {_WHERE} {_T} (?:is|are|was|were|went|has gone|stands?|sits?|lies?)(?: (?:located|now|standing|sitting|lying))*",
     rf"(?:point(?: me| us)? (?:at|to|towards|out)|point|indicate|direct me to|lead me to) {_T}",
     rf"which (?:one|of (?:them|these|those))(?: (?:here|there))? is {_T}",
@@ -168,6 +173,7 @@ GROUND = _compile(
     rf"(?:give me|tell me|show me|what is|report|get|i need|i want|find|determine) the (?:exact )?(?:location|position|place|coordinates|whereabouts|bounding box|box) (?:of|for|around) {_T}",
 )
 _BOXES = r"(?:(?:a |an |the |some |all )*(?:bounding |rectangular )?(?:box(?:es)?|rectangles?|frames?|bboxe?s?))"
+BOXED = re.compile(rf"(?:highlight|mark|outline|show(?: me)?|label|annotate|enclose|frame|surround) {_T} (?:with|by|using|in) (?:an? )?(?:bounding |rectangular )?(?:box(?:es)?|rectangles?)")
 DETECT = _compile(
     rf"(?:draw|put|place|give me|get me|show me|show|add|i want|i need|return|make|compute|display|provide)? ?{_BOXES} (?:around|for|of|on|over|about) {_T}",
     rf"(?:give me|tell me|show me|report|get|i need|i want|find|list|output|return)? ?(?:the |all )*(?:exact )?(?:locations|positions|places|coordinates|whereabouts|detections|instances|occurrences|locations?|positions?) (?:of|for) {_T}",
@@ -196,6 +202,6 @@ HOW_MANY = _compile(
 )
 ANSWER = _compile(
     rf"(?:(?:tell|inform)(?: me| us)?|say|answer(?: me)?|find out|do you know|check|i (?:want|would like|need) to know|i wonder|determine|explain|let me know|please say|question)[,:]? (?P<question>(?:what|who|whose|which|how|why|where|whether|if|is|are|does|do|has|have|can|did)\b.+)",
-    r"(?P<question>(?:what|who|whose|whom|which|how|why|is|are|was|were|does|do|did|has|have|can you see|can|could|in what|in which|on what|on which|at what|under|from what|of what|with what)\b.+)",
+    r"(?P<question>(?:what|who|whose|whom|which|how|why|where (?:is|was)|is|are|was|were|does|do|did|has|have|can you see|can|could|in what|in which|on what|on which|at what|under|from what|of what|with what)\b.+)",
     r"(?P<question>read .+)",
 )

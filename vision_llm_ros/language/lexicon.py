@@ -35,6 +35,7 @@ _LONGEST_NOUN_WORDS = max(len(noun.split()) for noun in KNOWN_NOUNS)
 SAME_MEANING = 0.80
 SEEN_LIKE_AN_OBJECT = 0.60
 SPELLED_ALIKE = 0.74
+_HISSING = ("s", "x", "z", "ch", "sh")
 _MOST_JUDGED = 10_000
 
 
@@ -85,6 +86,16 @@ def _forms(word: str) -> list[str]:
     if word in UNCHANGED or not forms:
         return [word, *forms]
     return sorted(forms, key=lambda form: form not in KNOWN_NOUNS)
+
+
+def plural(noun: str) -> str:
+    """Put a noun into the plural so that `singular` gives it back; "sheep" and the like stay."""
+    before, _, word = noun.rpartition(" ")
+    irregular = [many for many, one in IRREGULAR_PLURALS.items() if one == word]
+    regular = [word[:-1] + "ies"] if word.endswith("y") else []
+    tries = (*irregular, *regular, word + "es", word + "s") if word.endswith(_HISSING) else (*irregular, *regular, word + "s")
+    forms = (f"{before} {form}".strip() for form in tries)
+    return next((form for form in forms if singular(form) == noun), noun)
 
 
 def closest_spelling(word: str, among: Iterable[str]) -> str:

@@ -39,7 +39,7 @@ _RATES = tuple(
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}
 _CONTINUOUS = re.compile(
     r"\b(?:continuously|continually|constantly|non-?stop|permanently|forever|repeatedly|over and over(?: again)?|all the time|"
-    r"(?:on|in|for) (?:every|each) (?:single )?(?:frame|image|picture)|frame (?:by|after) frame|in real ?time|in realtime|"
+    r"(?:(?:on|in|for) )?(?:every|each) (?:single )?(?:frame|image|picture)|frame (?:by|after) frame|in real ?time|in realtime|"
     r"as (?:fast|often) as (?:possible|you can)|from now on|the whole time|indefinitely|ongoing|live|"
     r"until (?:i|we) (?:say|tell|stop|call)[\w ]*|until (?:told|further|stopped|cancelled)[\w ]*)(?=$|[ ,])"
 )
@@ -77,7 +77,7 @@ def _rate(found: re.Match[str]) -> float:
 
 
 def _tidy(text: str) -> str:
-    text = re.sub(r"\s+([,.?])", r"\1", re.sub(r"\s+", " ", text))
+    text = re.sub(r"\s+([,.?:])", r"\1", re.sub(r"\s+", " ", text))
     return re.sub(r"(?:,\s*){2,}", ", ", text).strip(" ,.?")
 
 
@@ -125,6 +125,7 @@ _POINT_WORDS = r"(?:points?|vertices|vertexes|vertex|corners|nodes|dots)"
 _POINTS = tuple(
     re.compile(pattern)
     for pattern in (
+        rf"\b(?:with|as|using|by|in|into) (?:an? )?(?P<n>{NUMBER})[- ](?:points?|corner(?:ed)?|sided) (?:polygons?|outlines?|contours?)",
         rf"\b(?:(?:with|using|by|in|of|from|to|as|into) )?(?:a |an )?(?:polygons? (?:with|of) )?(?<![\w.])(?P<n>{NUMBER})[- ](?:polygon )?{_POINT_WORDS}(?: each| per (?:polygon|object|outline))?(?! polygons?| outlines?| contours?)",
         rf"(?<![\w.])(?P<n>{NUMBER})[- ]points?(?= (?:polygons?|outlines?|contours?))",
     )
@@ -187,6 +188,15 @@ def _region(first: str, second: str | None, part: str | None) -> Box:
         axis = "y" if _SIDES[sides[0]][0] == "x" else "x"
         spans[axis] = (0.25, 0.75)
     return spans["x"][0], spans["y"][0], spans["x"][1], spans["y"][1]
+
+
+_LEADING = re.compile(rf"(?P<region>{_REGION.pattern[: -len(_AFTER)]}),? (?P<rest>.+)")
+
+
+def region_last(text: str) -> str:
+    """Move a region from the front to the end: "on the left, find cups" -> "find cups on the left"."""
+    found = _LEADING.fullmatch(text)
+    return f"{found['rest']} {found['region']}" if found else text
 
 
 def take_region(text: str) -> tuple[str, Box]:

@@ -9,7 +9,7 @@ from vision_llm_ros.errors import CommandError
 from vision_llm_ros.language.lexicon import KNOWN_NOUNS, Lexicon, singular
 from vision_llm_ros.language.modifiers import NUMBER, number
 from vision_llm_ros.language.text import QUOTED, CleanText
-from vision_llm_ros.language.words import ADJECTIVES, COCO_CLASSES, COLOURS, VAGUE
+from vision_llm_ros.language.words import ADJECTIVES, COCO_CLASSES, COLOURS, UNCHANGED, VAGUE
 
 EVERYTHING = re.compile(r"(?:(?:all|every|each|any)(?: of)?(?: the)? )?(?:visible |known )?(?:everything|objects?|things?|items?)")
 _SEPARATOR = re.compile(r" ?(?:,| and | or |&| plus | as well as | together with | along with | and also )(?: ?(?:and|or) )? ?")
@@ -21,7 +21,7 @@ _KEPT_AND = "\ue002"
 _DETERMINER = re.compile(
     r"(?:(?:every|each)(?: single)?(?: one)?(?: of)?|all(?: of)?|any(?: of)?|some(?: of)?|both(?: of)?|either|another|several|"
     r"many|a (?:few|couple of|lot of|bunch of|number of)|lots of|one of|single|only|just|a|an|the|this|that|these|those|my|your|his|"
-    r"her|our|their|its|whatever|which|what|presence of|instances? of|types? of|kinds? of)(?= )"
+    r"her|our|their|its|presence of|instances? of|types? of|kinds? of)(?= )"
 )
 _COUNT = re.compile(rf"(?:up to|at most|no more than|not more than|a maximum of|exactly|only|the)? ?(?P<n>(?!an? ){NUMBER})(?: of)?(?= )")
 _DEFINITE = frozenset("the this that my your his her our their its".split())
@@ -32,6 +32,8 @@ _CLAUSE = frozenset(
     opposite closest farthest furthest left right upper lower having facing onto upon beyond underneath atop containing
     during like than looking being nobody i you we""".split()
 )  # fmt: skip
+_UNNAMED = frozenset("thing things something anything everything object objects item items".split())
+_TELLING = ADJECTIVES - frozenset("other same next previous nice first second third fourth fifth last right left cool".split())
 _SIDE_WORDS = frozenset("left right upper lower nearest closest farthest furthest over like around".split())
 _EXCLUSION = re.compile(
     r"\b(?:except|excluding|but not|but no|other than|apart from|aside from|unless|instead of|rather than|ignoring|not the|and not)\b"
@@ -150,13 +152,18 @@ class NounPhrases:
         words = text.split()
         start = _clause_start(words)
         core, clause = words[:start], words[start:]
+        if len(core) > 1 and core[0] in _UNNAMED and set(core[1:]) <= ADJECTIVES:
+            core = [*core[1:], "object"]  # "anything red"
+        if len(core) > 1 and core[-1] in _UNNAMED and set(core[:-1]) <= _TELLING:
+            label = source.unquote(" ".join([*core[:-1], "object", *clause]))
+            return Item(label, False, definite, core[-1].endswith("s") or several, count)
         if core[-1] in VAGUE and clause and len(clause) > 1:
             return Item(source.unquote(text), False, definite or core[-1] in ("whatever", "what"), core[-1].endswith("s"), count)
         noun = self._lexicon.noun(core)
         plain = noun.words == len(core) and not clause
         label = noun.label if plain else source.unquote(" ".join([*core[: -noun.words], noun.said, *clause]))
         heard = f"{' '.join(core)} as {noun.label}" if plain and noun.label != noun.said else ""
-        several |= noun.plural or core[-1] in ("people", "folks")
+        several |= noun.plural or core[-1] in ("people", "folks") or (noun.said in UNCHANGED and text == part)
         return Item(label, plain, definite, several, count, heard)
 
     def is_list(self, text: str) -> bool:

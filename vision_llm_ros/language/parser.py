@@ -11,10 +11,10 @@ from vision_llm_ros.interfaces import WHOLE_IMAGE, Mode, Task, TaskSpec, TextSim
 from vision_llm_ros.language import intents
 from vision_llm_ros.language.instructions import is_instruction, parse_instruction
 from vision_llm_ros.language.lexicon import Lexicon, closest_spelling, singular
-from vision_llm_ros.language.modifiers import Timing, take_points, take_region, take_timing
+from vision_llm_ros.language.modifiers import Timing, region_last, take_points, take_region, take_timing
 from vision_llm_ros.language.nouns import Item, NounPhrases, strip_filler
 from vision_llm_ros.language.refusals import ACTIONS, refuse_action, refuse_question
-from vision_llm_ros.language.text import QUOTED, CleanText, clean
+from vision_llm_ros.language.text import EXAMPLE, CleanText, clean
 from vision_llm_ros.language.words import ADJECTIVES, VAGUE
 
 DEFAULT_POLYGON_POINTS = 16
@@ -36,11 +36,12 @@ _AGAIN = re.compile(r"(?:keep|continue|go on|carry on)(?: on)? (?=\w+ing\b)")
 _BENIGN_TAIL = re.compile(
     r",? (?:and |to |then )+(?:please )?(?:tell|show|give|report|let|mark|draw|box|list|name|label|display|say|send|output|publish|return|print|point)"
     r"(?: (?:me|us|them|it|out|to|about|where|what|their|its|the|a|an|bounding|boxes|box|around|each|of|positions?|locations?|results?|you|found|is|are|they|see|know|"
-    r"every|one|all|coordinates|with))*$"
+    r"every|one|all|coordinates|with))+$|,? and (?:then )?(?:report|tell|list them|draw them)$"
 )
 _SECOND_COMMAND = re.compile(
     r"(?:,| and| \.|;)+ ?(?:then |afterwards |after that |also |next |finally |later )*(?P<verb>[a-z]+)(?= (?P<next>[\w\ue000]+))"
 )
+_TO_A_PLACE = re.compile(r"(?<!next)(?<!left)(?<!right)(?<!close)(?<!closer)(?<!closest)(?<!nearest)(?<!tied) to (?:the|my|a) \w+$")
 _SEQUEL = re.compile(r"\b(?:and then|afterwards|after that|and finally|and later|, then)\b")
 _QUESTION_NOUN = frozenset(
     """this that here there these those picture image photo scene frame view room wearing holding doing color colour light lights indoors
@@ -85,16 +86,22 @@ class CommandParser:
             return parse_instruction(text)
         try:
             return self._parse(clean(text))
-        except CommandError:
-            raise
         except VisionLLMError as error:
-            raise CommandError(str(error), "find every person") from error
+            nearest = error.nearest if isinstance(error, CommandError) else ""
+            raise CommandError(str(error), nearest if self._accepts(nearest) else EXAMPLE) from None
+
+    def _accepts(self, text: str) -> bool:
+        try:
+            self._parse(clean(text))
+        except VisionLLMError:
+            return False
+        return True
 
     def _parse(self, source: CleanText) -> TaskSpec:
         whole = self._respell(source.text)
         text, timing = take_timing(whole)
         text, again = _AGAIN.subn("", text, count=1)
-        text = self._ungerund(text)
+        text = self._ungerund(region_last(text))
         if again or re.match(r"(?:watch|monitor|observe|guard|keep an eye|be on the lookout|alert|warn|notify)\b", text):
             timing = replace(timing, continuous=not timing.once)
         if not text:
@@ -241,11 +248,14 @@ class CommandParser:
             return None
         if request.timing.once:
             raise CommandError("Expected tracking to go on from frame to frame, got once", "find the person")
-        if re.match(r"(?:me|us)\b", found["things"]) or re.search(r"\bto (?:the|my|a) \w+$", found["things"]):
+        if re.match(r"(?:me|us)\b", found["things"]) or _TO_A_PLACE.search(found["things"]):
             raise CommandError("moving after somebody is not done here: only the picture is followed", "track the person")
         return self._listed(Task.TRACK, found["things"], request)
 
     def _polygon(self, request: _Request) -> TaskSpec | None:
+        boxed = intents.BOXED.fullmatch(request.text)
+        if boxed:
+            return self._sought(boxed["things"], request)
         text, points = take_points(request.text)
         found = _first(intents.POLYGON, text)
         if found is None and points is not None:
@@ -267,7 +277,7 @@ class CommandParser:
 
     def _ground(self, request: _Request) -> TaskSpec | None:
         found = _first(intents.GROUND, request.text)
-        if found is None or not found["things"]:
+        if found is None or not found["things"] or intents.TAKEN.fullmatch(request.text):
             return None
         things = re.sub(r"^(?:is|are|was) ", "", found["things"])
         things = re.sub(r" (?:is|are|was|were)(?: (?:located|now|standing|sitting))*$", "", things)
@@ -287,6 +297,8 @@ class CommandParser:
             return None
         question = re.sub(r"^(?:if|whether) (.+?) (is|are) (?!there)", r"\2 \1 ", found["question"])
         question = re.sub(r"^(?:if|whether) there (is|are)\b", r"\1 there", question)
+        if "?" in question:
+            raise CommandError(f"Expected one question, got {question!r}", question.split("?")[0])
         refuse_question(question)
         words = re.findall(r"[\w'-]+", question)
         visible = any(self._lexicon.known([word]) or word in _QUESTION_NOUN for word in words[1:]) or "\ue000" in question
@@ -306,6 +318,7 @@ class CommandParser:
         for found in _SECOND_COMMAND.finditer(f"{things} "):
             verb, following = found["verb"], found["next"]
             is_noun = self._lexicon.known([verb]) is not None and following not in {"it", "them", "the", "every", "all", "each"}
+            is_noun |= self._lexicon.known([verb, following]) not in (None, self._lexicon.known([following]))
             if verb in _VERBS | ACTIONS and not is_noun and verb not in ADJECTIVES:
                 raise CommandError(f"Expected one command, got a second one at {verb!r}", f"find {things[: found.start()]}")
         found_sequel = _SEQUEL.search(things)

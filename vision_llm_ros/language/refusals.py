@@ -28,12 +28,12 @@ ACTIONS: frozenset[str] = frozenset(_MOVE + _MAKE + _CHAT)
 _OUT_OF_SCOPE = re.compile(
     r"\b(?:tomorrow|yesterday|tonight|next (?:week|month|year|time)|last (?:week|month|year|night)|forecast|president|prime minister|capital of|"
     r"world cup|meaning of|how much does|price|cost|costs|how old are you|how are you|who are you|what are you|your name|weather|stock|news|"
-    r"should i|would i|could i|shall i|joke|poem|song|password|made you|do you (?:love|like|hate|want|think|feel|know|believe|have|remember|dream)|"
+    r"favou?rite|your (?!left|right|view)|should i|would i|could i|shall i|joke|poem|song|password|made you|do you (?:love|like|hate|want|think|feel|know|believe|have|remember|dream)|"
     r"are you|can you (?!see|tell|find|make out|read|recogni[sz]e|spot)|will\b|going to|in (?:\w+|\d+) (?:seconds?|minutes?|hours?|days?|years?)|"
     r"happen next|calories|history of|invented|in (?:1|2)\d{3}|which year|what year|what day|what date|what time|recipe)\b"
 )
 _METRIC = re.compile(
-    r"\b(?:how (?:far|close|distant|heavy|fast|hot|cold)|distance|met(?:re|er)s|centimet(?:re|er)s|inches|feet away|weigh\w*|temperature|in (?:m|cm|mm|km|kg))\b"
+    r"\b(?:how (?:far|close|distant|heavy|fast|hot|cold|tall|high|deep|wide|long|thick)|distance|met(?:re|er)s|centimet(?:re|er)s|inches|feet away|weigh\w*|temperature|in (?:m|cm|mm|km|kg))\b"
 )
 
 

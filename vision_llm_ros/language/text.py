@@ -38,10 +38,11 @@ _CONTRACTIONS = (
     (r"\b(i|you|we|they)'ll\b", r"\1 will"), (r"\bi'?m\b", "i am"), (r"\b(i|you|we|they)'ve\b", r"\1 have"),
     (r"\blet'?s\b", "let us"), (r"\bgonna\b", "going to"), (r"\bwanna\b", "want to"), (r"\bpls\b|\bplz\b", "please"),
 )  # fmt: skip
+_SAID_BACK = re.compile(r"\s*\([^()]+ as [^()]+\)$")
 _GREETED = r"(?:robot|computer|camera|assistant|there|buddy|mate|system)"
 _PREFIX = re.compile(
     rf"(?:please|kindly|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|actually|quickly|"
-    rf"maybe|perhaps|(?:hey|hi|hello|ok|okay|dear)? ?{_GREETED}|"
+    rf"maybe|perhaps|(?:hey|hi|hello|ok|okay|dear) {_GREETED}|(?:robot|computer)(?! arms?\b)|{_GREETED}(?=,)|"
     r"(?:can|could|would|will) (?:you|we)(?! (?:say|see|find any)\b)|would you mind|would you be able to|are you able to|"
     r"i (?:would )?(?:want|need|like|love)(?: for)? (?:you )?to(?! (?:see|know)\b)|you (?:should|must|need to|have to|can)|"
     r"go ahead and|try to|try and|help me(?: to)?|do me a favou?r and|be so kind and|let us|immediately|"
@@ -136,11 +137,12 @@ def clean(text: str) -> CleanText:
     lowered = unicodedata.normalize("NFKC", shown).translate(_TYPOGRAPHY).lower().strip()
     if not lowered:
         raise CommandError("Expected a sentence, got signs only", EXAMPLE)
+    lowered = _SAID_BACK.sub("", lowered) or lowered
     check_intent(lowered)
     words, quotes = _take_quotes(lowered)
     for pattern, replacement in _CONTRACTIONS:
         words = re.sub(pattern, replacement, words)
-    words = re.sub(r"[()!]", " ", words).replace('"', " ")
+    words = re.sub(r"[()!]| ?:(?=\s|$)", " ", words).replace('"', " ")
     words = re.sub(r"\s+", " ", re.sub(r"(?<!\d)\.(?!\d)", " . ", words)).strip()
     stripped = _strip_politeness(words)
     if not re.search(rf"[^\W\d_]|{QUOTED}", stripped):
