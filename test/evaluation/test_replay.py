@@ -14,7 +14,7 @@ from vision_llm_ros.evaluation import fleet
 from vision_llm_ros.evaluation.bag_writer import BagWriter
 from vision_llm_ros.evaluation.bags import BagReader
 from vision_llm_ros.evaluation.commands_file import TimedCommand
-from vision_llm_ros.evaluation.exam import Exam, ExamOptions, examine
+from vision_llm_ros.evaluation.exam import ACCURACY, THRESHOLDS, Exam, ExamOptions, examine
 from vision_llm_ros.evaluation.replay import Replay, Tally
 from vision_llm_ros.interfaces import (
     Box,
@@ -337,6 +337,32 @@ def test_missed_requirement_sets_the_exit_code(
 ) -> None:
     assert command_line(str(write_bag(tmp_path / "bag")), "--require", "results>=11") == 1
     assert "results>=11" in capsys.readouterr().err
+
+
+def test_unknown_metric_is_refused_before_any_work(
+    tmp_path: Path, command_line: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line(str(write_bag(tmp_path / "bag")), "--require", "latency_p59_ms<=1") == 1
+    assert "latency_p95_ms" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_every_named_threshold_is_in_the_report(tmp_path: Path) -> None:
+    bag = write_bag(tmp_path / "bag", count=2)
+    values = _examine(tmp_path, bag, ExamOptions(annotations=_coco(tmp_path, [0, 1]))).values
+    assert set(THRESHOLDS) | set(ACCURACY) <= set(values)
+
+
+def test_rerun_without_its_package_says_what_to_install(
+    tmp_path: Path,
+    command_line: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "rerun", None)
+    assert command_line(str(write_bag(tmp_path / "bag")), "--rerun", str(tmp_path / "x.rrd")) == 1
+    assert "pip install rerun-sdk" in capsys.readouterr().err
 
 
 def test_damaged_recording_is_named_and_the_others_are_examined(

@@ -40,9 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.evaluation.commands_file import read_commands
+    from vision_llm_ros.evaluation.exam import ACCURACY, THRESHOLDS
     from vision_llm_ros.evaluation.requirements import parse_requirements
 
-    requirements = parse_requirements(args.require)
+    requirements = parse_requirements(args.require, (*THRESHOLDS, *(ACCURACY if args.annotations else ())))
     commands, faults = read_commands(args.commands)
     jobs = _jobs(args, tuple(commands), tuple(faults))
     outcomes = _examine(args, jobs)

@@ -27,6 +27,13 @@ from vision_llm_ros.runtime.draw import draw_result
 from vision_llm_ros.runtime.scheduler import CommandEvent, Parser
 from vision_llm_ros.runtime.slots import Drop
 
+ACCURACY = ("box_ap", "box_ap50", "box_ap75", "per_class", "images")
+THRESHOLDS = (
+    *("frames_in", "frames_answered", "frames_dropped", "drop_rate", "drops", "results", "results_per_s"),
+    *("detections", "labels", "status_counts", "latency_ms", "age_ms", "latency_p50_ms", "latency_p95_ms"),
+    *("latency_p99_ms", "age_p50_ms", "age_p95_ms", "age_p99_ms", "engine_s", "decode_s", "wall_s"),
+    "overhead_percent",
+)
 COMPUTED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)
 
 
@@ -167,6 +174,7 @@ def report_values(
     latency = percentiles([point[1] for point in collector.points if point[3] in COMPUTED])
     age = percentiles([point[2] for point in collector.points if point[3] in COMPUTED])
     dropped = sum(number for reason, number in tally.drops.items() if reason is not Drop.SUPERSEDED)
+    statuses = Counter(point[3] for point in collector.points)
     metrics = collector.annotated.metrics() if collector.annotated else {}
     return {
         "recording": str(recording),
@@ -180,11 +188,11 @@ def report_values(
         "frames_answered": tally.frames_answered,
         "frames_dropped": dropped,
         "drop_rate": round(dropped / tally.frames_in, 4) if tally.frames_in else 0.0,
-        "drops": {str(reason): number for reason, number in sorted(tally.drops.items())},
+        "drops": {str(reason): tally.drops[reason] for reason in Drop},
         "unreadable_messages": dict(bag.skipped),
         "results": len(collector.points),
         "results_per_s": round(len(collector.points) / tally.end_s, 3) if tally.end_s else None,
-        "status_counts": dict(Counter(point[3].name for point in collector.points)),
+        "status_counts": {status.name: statuses[status] for status in Status},
         "detections": sum(collector.labels.values()),
         "labels": dict(collector.labels.most_common()),
         "commands": command_values(collector),

@@ -21,6 +21,7 @@ from vision_llm_ros.runtime.scheduler import Parser
 
 logger = logging.getLogger(__name__)
 Progress = Callable[[Iterable[RecordedImage], int], Iterable[RecordedImage]]
+Loader = Callable[[str, RuntimeConfig], tuple[Engine, Parser]]
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,11 @@ def examine_all(
     return [examine_one(job, engine, parse, progress=progress) for job in jobs]
 
 
-def examine_with_ray(jobs: list[Job]) -> list[dict[str, Any]]:
+def examine_with_ray(jobs: list[Job], loader: Loader | None = None) -> list[dict[str, Any]]:
     """Spread over the Ray cluster of RAY_ADDRESS, or over this machine; each worker loads the model once.
 
+    Args:
+        loader: (model, runtime) -> engine and parser, run in the workers; None is `load`.
     Raises:
         ConfigError: ray is not installed.
     """
@@ -77,7 +80,7 @@ def examine_with_ray(jobs: list[Job]) -> list[dict[str, Any]]:
         raise ConfigError("--ray needs Ray, which is not installed: pip install ray") from error
     ray.init(ignore_reinit_error=True, log_to_driver=False)
     remote = ray.remote(_in_worker)
-    pending = {remote.remote(job): job for job in jobs}
+    pending = {remote.remote(job, loader or load): job for job in jobs}
     outcomes: list[dict[str, Any]] = []
     for reference, job in pending.items():
         try:
@@ -105,8 +108,10 @@ def load(model: str, runtime: RuntimeConfig) -> tuple[Engine, Parser]:
     return engine, CommandParser(load_text_similarity()).parse
 
 
-_load_once = lru_cache(maxsize=1)(load)
+@lru_cache(maxsize=1)
+def _load_once(loader: Loader, model: str, runtime: RuntimeConfig) -> tuple[Engine, Parser]:
+    return loader(model, runtime)
 
 
-def _in_worker(job: Job) -> dict[str, Any]:
-    return examine_one(job, *_load_once(job.model, job.runtime))
+def _in_worker(job: Job, loader: Loader) -> dict[str, Any]:
+    return examine_one(job, *_load_once(loader, job.model, job.runtime))

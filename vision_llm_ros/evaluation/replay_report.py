@@ -136,9 +136,9 @@ def _add_accuracy(page: Page, values: dict[str, Any]) -> None:
 
 def _add_counts(page: Page, values: dict[str, Any]) -> None:
     page.section("Results by status")
-    page.table(("status", "results"), values["status_counts"].items())
+    page.table(("status", "results"), _counted(values["status_counts"]))
     page.section("Pictures not answered, by reason")
-    page.table(("reason", "pictures"), values["drops"].items())
+    page.table(("reason", "pictures"), _counted(values["drops"]))
     page.section("Findings by label")
     page.table(("label", "findings"), values["labels"].items())
     page.section("Cost")
@@ -146,3 +146,7 @@ def _add_counts(page: Page, values: dict[str, Any]) -> None:
         ("engine s", "decoding s", "all s", "added to the engine, %"),
         [(values["engine_s"], values["decode_s"], values["wall_s"], values["overhead_percent"])],
     )
+
+
+def _counted(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return [(name, number) for name, number in counts.items() if number]
