@@ -53,7 +53,9 @@ class BuildInterfaces(build_ext):
 
     def forget_other_environment(self, build: Path) -> None:
         """Start afresh unless this interpreter with these ROS wheels made the build: CMake's cache names both."""
-        wheels = sorted(f"{wheel.name} {wheel.version}" for wheel in metadata.distributions() if "ros" in wheel.name)
+        wheels = sorted(
+            f"{wheel.name} {wheel.version}" for wheel in metadata.distributions() if wheel.name.startswith("ros-")
+        )
         environment = "\n".join([sys.executable, *sys.path, *wheels])
         note = build / "environment.txt"
         if not note.is_file() or note.read_text(encoding="utf-8") != environment:
