@@ -43,14 +43,13 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def start_node(context: LaunchContext) -> list[LifecycleNode]:
-    image = LaunchConfiguration("image").perform(context)
     node = LifecycleNode(
         package=PACKAGE,
         executable="perception",
         name="perception",
         namespace=LaunchConfiguration("namespace"),
         parameters=[LaunchConfiguration("params_file"), chosen_parameters(context)],
-        remappings=[("image", image), ("image/compressed", f"{image}/compressed")],
+        remappings=[("image", LaunchConfiguration("image"))],  # the node appends /compressed itself
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         output="screen",
         emulate_tty=True,

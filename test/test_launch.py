@@ -76,10 +76,12 @@ def test_perception_launch_declares_its_arguments_with_descriptions() -> None:
 def test_an_argument_not_given_sets_no_parameter() -> None:
     (node,) = load("perception.launch.py")["start_node"](GIVEN)
     assert node.kwargs["parameters"][1] == {}
-    assert node.kwargs["remappings"] == [
-        ("image", "/camera/image_raw"),
-        ("image/compressed", "/camera/image_raw/compressed"),
-    ]
+
+
+def test_image_argument_remaps_the_image_topic() -> None:
+    (node,) = load("perception.launch.py")["start_node"](GIVEN)
+    ((source, target),) = node.kwargs["remappings"]
+    assert (source, target.perform(GIVEN)) == ("image", "/camera/image_raw")
 
 
 def test_given_arguments_become_parameters_of_the_right_type() -> None:
