@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from vision_llm_ros.cli import demo, main
@@ -138,6 +144,26 @@ def test_dead_node_is_named_with_the_end_of_its_log(
     assert main(["demo", "--out", str(tmp_path / "out"), "--seconds", "2"]) == 1
     error = capsys.readouterr().err
     assert "perception process ended" in error and "no_such_module_of_ours" in error
+
+
+@pytest.mark.ros
+@pytest.mark.usefixtures("stand_in")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "vision_llm_ros.cli", "demo", "--seconds", "20", "--out", str(tmp_path / "out")]
+    starter = f"import sys; sys.argv = {command[2:]!r}\nfrom vision_llm_ros.cli import demo, main\n"
+    starter += "demo.NODES['perception'] = 'stand_in_perception'\nsys.exit(main(sys.argv[1:]))"
+    path = os.pathsep.join((str(STAND_IN.parents[1]), str(STAND_IN)))
+    process = subprocess.Popen([sys.executable, "-c", starter], env={**os.environ, "PYTHONPATH": path})
+    deadline = time.monotonic() + 40
+    while not (tmp_path / "out" / "logs" / "player.log").exists() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(number)
+    assert process.wait(30) == 130
+    mine = [
+        child for child in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(child.info["cmdline"] or ())
+    ]
+    assert mine == []
 
 
 @pytest.mark.ros

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -138,6 +139,7 @@ def ros_environment() -> Iterator[dict[str, str]]:
 def operator() -> Iterator[tuple[OperatorNode, list[str]]]:
     """The commanding node, and what was said back to it."""
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
 
     from vision_llm_ros.interfaces import CommandState
     from vision_llm_ros.nodes.operator import OperatorNode
@@ -147,11 +149,14 @@ def operator() -> Iterator[tuple[OperatorNode, list[str]]]:
     def note(status: Any) -> None:
         says.append(f"{CommandState(status.state).name:<9} {status.command_text!r}: {status.text}")
 
-    rclpy.init()
+    # Signals stay Python's: they unwind this process, which ends the others on the way.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = OperatorNode(note)
     try:
         yield node, says
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         node.destroy_node()
         rclpy.try_shutdown()
 
