@@ -101,7 +101,7 @@ def play(sample: Path, recording: Path, seconds: float, model: str, logs: Path) 
     """
     from vision_llm_ros.nodes.children import Children
 
-    with ros_environment() as environment, Children(logs, environment) as children, operator() as (node, says):
+    with ros_environment() as environment, Children(logs, environment) as children, operator() as node:
         _say(f"2/4 starting nodes (model {model}, ROS domain {environment['ROS_DOMAIN_ID']})")
         settings = ("-p", f"model:={model}", "-p", "image_transport:=compressed")
         children.start("perception", NODES["perception"], "--ros-args", *settings)
@@ -115,8 +115,6 @@ def play(sample: Path, recording: Path, seconds: float, model: str, logs: Path) 
         node.spin(1.5)
         children.stop("recorder")
         children.check("perception")
-        for text in says:
-            print(f"      {text}", file=sys.stderr)
 
 
 @contextmanager
@@ -136,25 +134,25 @@ def ros_environment() -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def operator() -> Iterator[tuple[OperatorNode, list[str]]]:
-    """The commanding node, and what was said back to it."""
+def operator() -> Iterator[OperatorNode]:
+    """The commanding node; what is said back to it is shown as it comes."""
     import rclpy
     from rclpy.signals import SignalHandlerOptions
+    from tqdm import tqdm
 
     from vision_llm_ros.interfaces import CommandState
     from vision_llm_ros.nodes.operator import OperatorNode
 
-    says: list[str] = []
-
     def note(status: Any) -> None:
-        says.append(f"{CommandState(status.state).name:<9} {status.command_text!r}: {status.text}")
+        text = f"      {CommandState(status.state).name:<9} {status.command_text!r}: {status.text}"
+        tqdm.write(text, file=sys.stderr)
 
     # Signals stay Python's: they unwind this process, which ends the others on the way.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     node = OperatorNode(note)
     try:
-        yield node, says
+        yield node
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         node.destroy_node()
@@ -179,7 +177,7 @@ def _perform(children: Children, node: OperatorNode, seconds: float) -> None:
     node.give(script[0].text, script[0].id)
     del script[0]
     total = round(10 * seconds)
-    with tqdm(total=total, unit="picture", leave=False) as bar:
+    with tqdm(total=total, unit="picture", leave=False, disable=None) as bar:
         while children.running("player"):
             node.spin(0.05)
             played_s = node.now_s() - node.first_frame_s if node.first_frame_s is not None else 0.0

@@ -98,7 +98,9 @@ def _viewers(path: Path | None) -> tuple[Any, ...]:
 def _progress(images: Iterable[RecordedImage], total: int) -> Iterable[RecordedImage]:
     from tqdm import tqdm
 
-    shown: Iterable[RecordedImage] = tqdm(images, total=total if total >= 0 else None, unit="frame", smoothing=0.05)
+    shown: Iterable[RecordedImage] = tqdm(
+        images, total=total if total >= 0 else None, unit="frame", smoothing=0.05, mininterval=0.5
+    )
     return shown
 
 
