@@ -1,4 +1,9 @@
-"""Nearest listed word by meaning, for nouns nobody listed. The word list's vectors are kept in the user's cache."""
+"""What an unlisted noun means: the nearest listed thing, and whether it is a thing at all.
+
+Things and abstract words are told apart by a ridge regression on the text encoder's vectors of the word lists. The
+vectors are kept in the user's cache. Single cosines would not do: for rare words the nearest neighbour of
+all-MiniLM-L6-v2 often shares letters rather than meaning.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +18,12 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import DamerauLevenshtein
 
 from vision_llm_ros.interfaces import TextSimilarity
-from vision_llm_ros.language.words import COCO_CLASSES, NOT_OBJECTS, OTHER_NOUNS
+from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS, NOT_OBJECTS
 
+RIDGE = 10.0
 logger = logging.getLogger(__name__)
 
-OBJECTS: tuple[str, ...] = (*COCO_CLASSES, *OTHER_NOUNS)
+OBJECTS: tuple[str, ...] = (*COCO_CLASSES, *COMMON_NOUNS)
 _WORDS = (*OBJECTS, *sorted(NOT_OBJECTS))
 
 
@@ -28,13 +34,13 @@ class Meaning:
     Attributes:
         nearest: its name.
         cosine: -1..1.
-        is_object: no listed abstract word is nearer.
+        thingness: about 1 for things, about -1 for abstract words.
         by_letters: the two look alike, so the cosine may come from shared word pieces rather than from meaning.
     """
 
     nearest: str
     cosine: float
-    is_object: bool
+    thingness: float
     by_letters: bool
 
 
@@ -49,11 +55,14 @@ class Meanings:
     def __init__(self, similarity: TextSimilarity) -> None:
         self._similarity = similarity
         self._listed: NDArray[np.float32] | None = None
+        self._judge: NDArray[np.float64] = np.zeros(0)
 
     def warm_up(self) -> None:
         """Embed the word list, or read it back: seconds the first time on a machine, milliseconds afterwards."""
         if self._listed is None:
-            self._listed = self._read_or_embed()
+            listed = self._read_or_embed()
+            self._judge = _fit(listed)
+            self._listed = listed
 
     def _read_or_embed(self) -> NDArray[np.float32]:
         probe = np.round(self._similarity.embed(("person",)), 3) + 0.0
@@ -82,9 +91,19 @@ class Meanings:
         """Find the listed thing that means most nearly the same as `word`."""
         self.warm_up()
         assert self._listed is not None
-        cosines = self._listed @ self._similarity.embed((word,))[0]
-        objects = cosines[: len(OBJECTS)]
-        best = int(objects.argmax())
+        vector = self._similarity.embed((word,))[0]
+        cosines = self._listed[: len(OBJECTS)] @ vector
+        best = int(cosines.argmax())
         nearest = OBJECTS[best]
         alike = DamerauLevenshtein.normalized_similarity(word, nearest) >= 0.5 or word[:2] == nearest[:2]
-        return Meaning(nearest, float(objects[best]), bool(objects[best] > cosines[len(OBJECTS) :].max()), alike)
+        return Meaning(nearest, float(cosines[best]), float(self._judge @ np.append(vector, 1.0)), alike)
+
+
+def _fit(listed: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Ridge regression onto +1 for things, -1 for abstract words, both sides weighing the same: float64[D + 1]."""
+    inputs = np.column_stack([listed.astype(np.float64), np.ones(len(listed))])
+    is_thing = np.arange(len(listed)) < len(OBJECTS)
+    weight = np.where(is_thing, 1 / is_thing.sum(), 1 / (~is_thing).sum())
+    weighted = (inputs * (weight / weight.mean())[:, None]).T
+    penalty = RIDGE * np.eye(inputs.shape[1])
+    return np.asarray(np.linalg.solve(weighted @ inputs + penalty, weighted @ np.where(is_thing, 1.0, -1.0)))

@@ -175,7 +175,7 @@ class CommandParser:
         if not things:
             raise CommandError("Expected what to remove from the picture", "remove the car from the picture")
         items = self._nouns.items(things, request.source)
-        return TaskSpec(Task.RESTORE, _labels(items), phrase=request.source.unquote(things), restore_kind=kind, heard=_heard(items))
+        return TaskSpec(Task.RESTORE, _labels(items), phrase=request.source.unquote(things.strip()), restore_kind=kind, heard=_heard(items))
 
     def _restore_several(self, request: _Request) -> TaskSpec | None:
         """Understand "the picture is noisy and blurry", "remove the rain and the noise": the estimator chooses."""

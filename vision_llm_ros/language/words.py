@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 COCO_CLASSES: tuple[str, ...] = tuple(
     (
         "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,"
@@ -130,13 +132,98 @@ nature: tree bush shrub hedge plant flower rose tulip sunflower daisy leaf branc
  terrain lightning weed stick twig crop orchard fence_post stain spill leak rust hole dent scratch
 """.strip()
 
-OTHER_NOUNS: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        word.replace("_", " ")
-        for line in _THINGS.replace("\n ", " ").splitlines()
-        for word in line.split(":", 1)[1].split()
-    )
+_RARER_THINGS = """
+ boar doe mast quilt vane kale mole sash pug mitt lark gown goblet cot robin clam spool cork plank hut quail reptile
+ rodent mammal beaker divan timepiece jetliner chauffeur minibike gramophone loveseat mandolin porcupine lynx tadpole
+ spork skillet cauldron chariot dinghy fax_machine kimono sombrero turban monocle gurney hatchet machete pitchfork
+ bassinet gazebo pergola kiosk turnstile hydrofoil bicyclist bystander infant grandmother grandfather mother father
+ brother sister girlfriend boyfriend couple team hound pooch mutt crockpot papaya pomegranate lychee quinoa tofu
+ kebab oscilloscope lidar thermostat humidifier hubcap bonnet dashboard airbag beacon buoy coaster trivet doily
+ tuxedo corset stiletto clog moccasin cufflink brooch tiara crown sceptre bib veil cape cloak robe pajamas pyjamas
+ bikini swimsuit wetsuit leotard tights stocking mitten beanie bandana headband hairpin hairband wig moustache
+ mustache bra underwear undershirt blouse polo_shirt blazer waistcoat parka anorak poncho overalls jumpsuit loafer
+ flip-flop flip_flop clown cowboy judge priest bride groom baker butcher barber mechanic plumber carpenter painter
+ gardener postman mailman courier janitor cleaner referee coach athlete gymnast boxer wrestler goalkeeper batter
+ catcher cheerleader supermarket kitchen_sink worktop pantry hot_plate tea_towel oven_mitt dish_rack soap_dish
+ ice_cube ice_bucket wine_rack decanter tumbler champagne_glass shot_glass soup_bowl sugar_bowl butter_dish
+ gravy_boat tongs skewer cleaver strainer funnel mortar pestle nutcracker egg_timer kitchen_scale lunchbox lunch_box
+ cooler ice_chest picnic_basket food_truck hot_dog_stand bakery apricot fig nectarine cantaloupe raisin cranberry
+ walnut hazelnut pistachio cashew artichoke asparagus beetroot beet radish turnip leek ginger parsley basil mint
+ rosemary olive pickle cereal_box oatmeal granola pretzel cracker brownie cheesecake eclair macaron marshmallow
+ gummy_bear lasagna ravioli dumpling spring_roll omelette curry stew casserole meatball salami pepperoni
+ hot_chocolate smoothie milkshake cocktail lemonade energy_drink water_jug gas_can jerrycan keg shopping_trolley
+ pushchair pram buggy car_seat booster_seat roof_rack bike_rack bicycle_rack bicycle_helmet motorcycle_helmet
+ side_mirror rearview_mirror exhaust_pipe spark_plug windshield_wiper wiper fuel_pump gas_pump gas_station
+ petrol_pump charging_station parking_garage traffic_barrier speed_bump speed_camera toll_booth railing handrail
+ banister ramp elevator_button doorbell keypad intercom letter_opener peephole skylight shutter windowsill
+ window_frame door_frame attic basement corridor hallway lobby office kitchen bathroom bedroom classroom gym stage
+ podium lectern pew altar bell chime clock_tower water_tower silo greenhouse chicken_coop doghouse birdhouse
+ bird_feeder beehive aquarium fish_tank terrarium birdcage leash collar pet_bowl litter_box scratching_post saddlebag
+ horseshoe hay haystack hay_bale straw_bale tractor_trailer plow plough harvester combine_harvester seedling sapling
+ fern ivy bamboo reed lily orchid tulip_bulb dandelion lavender poppy cherry_blossom willow oak maple birch pine fir
+ cedar cypress mangrove coral seaweed algae driftwood geyser volcano canyon valley glacier iceberg dune swamp marsh
+ meadow prairie jungle rainforest savanna farm vineyard plantation harbor harbour port marina jetty wharf shipyard
+ cargo_ship container_ship cruise_ship fishing_boat rowboat speedboat lifeboat raft paddleboard life_buoy lifebuoy
+ flipper snorkel diving_mask oxygen_tank scuba_tank parachute paraglider hang_glider satellite spacecraft
+ space_shuttle blimp airship biplane fighter_jet cockpit jet_engine runway control_tower jet_bridge baggage_carousel
+ conveyor_line forklift_truck reach_truck agv mobile_robot robot_dog humanoid quadruped legged_robot robot_vacuum
+ robot_gripper suction_cup end_effector cobot servo stepper_motor encoder camera_lens lens tripod_head gimbal
+ ring_light softbox light_stand studio_light spotlight floodlight lamp_shade lampshade lava_lamp night_light
+ fairy_lights neon_sign lightbulb candlestick candle_holder incense match matchbox lighter ashtray cigarette cigar
+ pipe_wrench allen_key hex_key screw_driver socket_wrench ratchet sledgehammer mallet pickaxe hoe secateurs
+ pruning_shears shears garden_hose garden_gnome sandbag sandpit sandbox seesaw climbing_frame monkey_bars carousel
+ ferris_wheel roller_coaster bumper_car bouncy_castle pinata party_hat gift present gift_box ribbon confetti streamer
+ birthday_cake easter_egg jack-o'-lantern ornament bauble rubber_duck yo-yo kaleidoscope marble spinning_top
+ rubik's_cube jigsaw chess_set domino poker_chip roulette_wheel dartboard dart cue_ball pool_cue tennis_court
+ basketball_court football_field soccer_field golf_course running_track swimming_pool pool diving_board
+ starting_block hurdle javelin discus shot_put pommel_horse balance_beam climbing_wall carabiner harness crampon
+ ice_axe tent_peg sleeping_bag camping_stove campfire bonfire compass binoculars telescope microscope
+ magnifying_glass test_tube bunsen_burner petri_dish pipette centrifuge oxygen_mask blood_pressure_monitor
+ defibrillator ventilator iv_drip iv_stand x-ray plaster cast splint hearing_aid dentures prosthesis contact_lens
+ inhaler ear_plug ear_muffs eye_patch mosquito_net hand_sanitizer disinfectant detergent bleach bucket_truck dustpan
+ feather_duster trash_bag bin_bag refuse_sack compost_heap wheelie_bin skip dumpster manhole_cover drain gutter
+ downpipe water_pipe gas_pipe pressure_gauge pressure_valve fire_alarm fire_blanket fire_door exit_sign
+ emergency_exit first-aid_kit safety_cone safety_helmet safety_goggles safety_gloves welding_mask welder
+ welding_torch grinder angle_grinder circular_saw chainsaw band_saw nail_gun staple_gun glue_gun heat_gun
+ caulking_gun spray_can spray_bottle paint_bucket workpiece cog pulley flywheel crankshaft piston gearbox cylinder
+ flange gasket hex_nut wing_nut rivet dowel plywood timber lumber beam girder rebar cement concrete_mixer
+ cement_mixer dump_truck garbage_truck tow_truck tanker road_roller street_sweeper snow_plow snowplow backhoe loader
+ digger skid_steer cherry_picker scissor_lift aerial_lift cable_car ski_lift gondola monorail subway metro railcar
+ freight_train steam_train railway_station train_station platform rail_crossing signal_box buffer_stop airport
+ terminal hospital school library museum theatre theater cinema stadium arena restaurant cafe hotel bank prison court
+ market stall vendor souvenir backdrop easel palette sketchbook mural graffiti mosaic stained_glass bust figurehead
+ totem gravestone tombstone coffin urn tapestry headboard bedframe bunk_bed sofa_bed futon chaise_longue footstool
+ piano_stool highchair folding_chair lawn_chair deck_chair beach_chair beach_umbrella parasol picnic_table
+ conference_table pool_float filing_cabinet tv_stand shoe_rack key_holder umbrella_stand towel_rack medicine_cabinet
+ shower_door toilet_brush plunger bath_mat cotton_swab nail_clipper nail_polish mascara eyeliner makeup makeup_brush
+ hair_clip hair_brush hair_tie electric_razor electric_toothbrush dental_floss mouthwash deodorant sunscreen powder
+ typewriter floppy_disk memory_card sim_card ethernet_cable hdmi_cable usb_cable power_cable power_adapter adapter
+ docking_station graphics_card motherboard cpu heatsink computer_case computer_screen touchscreen e-reader kindle
+ vr_headset game_boy playstation xbox drone_propeller walkie_talkie megaphone loudhailer turntable vinyl_record
+ cassette amplifier drum_kit cymbal tambourine xylophone bagpipe ukulele bass_guitar electric_guitar clarinet oboe
+ bassoon trombone tuba french_horn organ music_stand metronome sheet_music bookmark atlas textbook comic_book
+ sticky_tape highlighter fountain_pen ballpoint_pen marker_pen chalk chalkboard protractor hole_punch paper_shredder
+ shredder laminator label_printer barcode_scanner price_tag cash_drawer queue_barrier mannequin clothes_rack
+ clothes_line clothesline clothes_peg clothespin safe vault piggy_bank handcuffs baton riot_shield bulletproof_vest
+ bullet cannon missile grenade bomb tank_truck armored_vehicle helmet_visor trap cage hive web spider_web cobweb
+ cocoon caterpillar centipede scorpion tick flea cricket cicada firefly praying_mantis mantis earthworm leech
+ clownfish tuna trout carp catfish eel stingray manta_ray swordfish seahorse oyster mussel scallop prawn crayfish
+ walrus sea_lion manatee orca narwhal platypus wombat tasmanian_devil sloth armadillo anteater lemur meerkat mongoose
+ weasel ferret chinchilla gerbil gecko iguana chameleon komodo_dragon salamander newt toucan macaw cockatoo parakeet
+ canary finch hummingbird woodpecker kingfisher pelican vulture falcon condor magpie jay pheasant peahen emu
+ cassowary gosling yak gazelle impala wildebeest hyena jackal coyote dingo jaguar cougar panther bobcat baboon
+ orangutan lion_cub heifer mare
+"""
+
+
+def _nouns(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(word.replace("_", " ") for word in words))
+
+
+COMMON_NOUNS: tuple[str, ...] = _nouns(
+    word for line in _THINGS.replace("\n ", " ").splitlines() for word in line.split(":", 1)[1].split()
 )
+OTHER_NOUNS: tuple[str, ...] = _nouns((*COMMON_NOUNS, *_RARER_THINGS.split()))
 
 # Plural = singular, where rules fail. A word that is its own plural stands alone in UNCHANGED.
 IRREGULAR_PLURALS: dict[str, str] = dict(
