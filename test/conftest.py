@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes import FakeEngine
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,3 +19,8 @@ def ros_environment() -> dict[str, str]:
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_PYTHON_CHECK_FIELDS": "1",
     }
+
+
+@pytest.fixture
+def fake_engine() -> FakeEngine:
+    return FakeEngine()

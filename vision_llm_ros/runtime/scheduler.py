@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from vision_llm_ros.config import NodeConfig
 from vision_llm_ros.errors import CommandError, ConfigError
 from vision_llm_ros.interfaces import Command, CommandState, Mode, Task, TaskSpec
+from vision_llm_ros.language.saying import describe
 
 Parser = Callable[[str], TaskSpec]
 MAX_TEXT = 500
@@ -78,7 +79,6 @@ class CommandBook:
         tasks: what the engine serves; other tasks are refused.
         config: limits and defaults; may be replaced at any time, live commands keep theirs.
         cameras: names of the cameras; ("",) for a single unnamed one.
-        describe: what was understood, as a sentence for the say-back.
     """
 
     def __init__(
@@ -87,13 +87,11 @@ class CommandBook:
         tasks: Iterable[Task],
         config: NodeConfig | None = None,
         cameras: tuple[str, ...] = ("",),
-        describe: Callable[[TaskSpec], str] | None = None,
     ) -> None:
         self.config = config or NodeConfig()
         self.cameras = cameras
         self._parse = parse
         self._tasks = frozenset(tasks)
-        self._describe = describe or plain_description
         self._live: dict[str, LiveCommand] = {}
         self._generations: OrderedDict[str, int] = OrderedDict()
         self._made_ids = 0
@@ -152,12 +150,12 @@ class CommandBook:
         return entry is not None and entry.generation == generation
 
     def answered(
-        self, command_id: str, generation: int, camera: str, now: float, failure: str = "", final: bool = True
+        self, command_id: str, generation: int, camera: str, taken_s: float, failure: str = "", final: bool = True
     ) -> tuple[CommandEvent, ...]:
         """Note an answer and set the next due time.
 
         Args:
-            now: when the answer was given.
+            taken_s: when its frame was taken up.
             failure: how the engine failed, or "".
             final: False when nothing could be computed (old or damaged frame): a once-command then
                 waits for a better frame, at the default rate.
@@ -170,9 +168,10 @@ class CommandBook:
         if entry.spec.mode is Mode.ONCE and final:
             return self._answered_once(entry, camera, failure)
         rate_hz = entry.spec.rate_hz if entry.spec.mode is Mode.CONTINUOUS else self.config.default_rate_hz
-        # On the grid of due times, so that waiting for frames does not slow the rate; at most one answer behind.
-        grid = entry.due_s.get(camera, now) + 1 / rate_hz
-        entry.due_s[camera] = max(grid, now) if final else now + 1 / rate_hz
+        # On the grid of due times, so that waiting for frames does not slow the rate; a longer pause starts it anew.
+        period_s, due_s = 1 / rate_hz, entry.due_s.get(camera, taken_s)
+        on_grid = final and taken_s - due_s <= period_s
+        entry.due_s[camera] = (due_s if on_grid else taken_s) + period_s
         return ()
 
     def expire(self, now: float) -> tuple[CommandEvent, ...]:
@@ -241,7 +240,7 @@ class CommandBook:
     def _accept(self, command: Command, spec: TaskSpec, now: float, guest: bool) -> tuple[CommandEvent, ...]:
         generation = self._next_generation(command.id)
         cameras = (command.camera,) if guest or command.camera else self.cameras
-        life_s = command.time_to_live_s or self.config.time_to_live_s
+        life_s = command.time_to_live_s or spec.time_to_live_s or self.config.time_to_live_s
         entry = LiveCommand(
             command, spec, generation, now, now + life_s, dict.fromkeys(cameras, now), set(cameras), guest
         )
@@ -250,7 +249,7 @@ class CommandBook:
             (self._end(old, CommandState.REPLACED, f"generation {generation} took over"),) if old is not None else ()
         )
         self._live[command.id] = entry
-        return *replaced, event_of(entry, CommandState.ACCEPTED, self._describe(spec))
+        return *replaced, event_of(entry, CommandState.ACCEPTED, describe(spec))
 
     def _stop(self, command: Command, spec: TaskSpec) -> tuple[CommandEvent, ...]:
         """End the command named by `id`, else those that look for the spec's words, else all."""
@@ -305,10 +304,3 @@ def event_of(entry: LiveCommand, state: CommandState, text: str) -> CommandEvent
 def refusal(command: Command, error: CommandError) -> CommandEvent:
     """Say-back of a command that was not accepted; its text is cut to what a status line can bear."""
     return CommandEvent(CommandState.REFUSED, command.id, 0, command.text[:MAX_TEXT], None, str(error), error.nearest)
-
-
-def plain_description(spec: TaskSpec) -> str:
-    """Name task, objects and rate."""
-    what = ", ".join(spec.classes) or spec.phrase or spec.restore_kind
-    often = f" at {spec.rate_hz:g} Hz" if spec.mode is Mode.CONTINUOUS else " once"
-    return f"{spec.task} {what}".rstrip() + often

@@ -67,6 +67,15 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True)
+class _Job:
+    """A frame, the commands it was taken up for, and when."""
+
+    arrival: Arrival
+    commands: tuple[LiveCommand, ...]
+    taken_s: float
+
+
+@dataclass(frozen=True)
 class _Computed:
     """Perceptions of one frame in the order of its commands; `image_rgb_u8` is None if it could not be read."""
 
@@ -91,17 +100,25 @@ class Worker:
     """Owns the engine's thread, the slots and every access to the command book.
 
     Args:
-        clock: seconds, of the clock that stamps the frames.
+        clock: seconds for scheduling; must not be set back without `shift_clock`.
+        stamp_clock: seconds of the clock that stamps the frames; `clock` if not given.
         statistics: where rates and drops are collected, on the steady clock.
     """
 
     def __init__(
-        self, engine: Engine, book: CommandBook, clock: Callable[[], float], sink: Sink, statistics: Statistics
+        self,
+        engine: Engine,
+        book: CommandBook,
+        clock: Callable[[], float],
+        sink: Sink,
+        statistics: Statistics,
+        stamp_clock: Callable[[], float] | None = None,
     ) -> None:
         self.engine = engine
         self.book = book
         self.statistics = statistics
         self._clock = clock
+        self._stamp_clock = stamp_clock or clock
         self._sink = sink
         self._slots: dict[str, LatestFrameSlot[Arrival]] = {camera: LatestFrameSlot() for camera in book.cameras}
         self._turns = _Turns()
@@ -198,7 +215,7 @@ class Worker:
         with self._wake:
             job = self._next_job()
         if job is not None:
-            self._serve(*job)
+            self._serve(job)
         return job is not None
 
     def _run(self, stopping: threading.Event) -> None:
@@ -217,7 +234,7 @@ class Worker:
             if not stopping.is_set() and (seconds is None or seconds > 0):
                 self._wake.wait(seconds)
 
-    def _next_job(self) -> tuple[Arrival, tuple[LiveCommand, ...]] | None:
+    def _next_job(self) -> _Job | None:
         """Take the frame whose command has the highest priority, of equals the camera served longest ago."""
         now = self._clock()
         self._emit(self.book.expire(now))
@@ -230,7 +247,7 @@ class Worker:
         camera = min(ready, key=lambda name: (-ready[name][0].command.priority, last.get(name, 0)))
         self._turns.note(camera)
         arrival = self._slots[camera].take()
-        return None if arrival is None else (arrival, ready[camera])
+        return None if arrival is None else _Job(arrival, ready[camera], now)
 
     def _pause_s(self) -> float | None:
         """How long nothing can become due, at most 0 if something is; None: until somebody calls."""
@@ -246,15 +263,16 @@ class Worker:
             del self._slots[camera]
             self._turns.last.pop(camera, None)
 
-    def _serve(self, arrival: Arrival, commands: tuple[LiveCommand, ...]) -> None:
-        computed = self._compute(arrival, tuple(command.spec for command in commands))
+    def _serve(self, job: _Job) -> None:
+        arrival = job.arrival
+        computed = self._compute(arrival, tuple(command.spec for command in job.commands))
         results = []
         with self._wake:
-            for command, perception in zip(commands, computed.perceptions, strict=True):
+            for command, perception in zip(job.commands, computed.perceptions, strict=True):
                 if not self.book.is_live(*command.key):
                     self.statistics.drops[Drop.SUPERSEDED] += 1
                     continue
-                results.append(self._give(command, perception, arrival, computed))
+                results.append(self._give(command, perception, job, computed))
             if computed.image_rgb_u8 is not None:
                 self.statistics.note_frame(time.monotonic())
         if computed.image_rgb_u8 is not None and results:
@@ -269,7 +287,7 @@ class Worker:
             answers = tuple(Perception(spec.task, status, text) for spec in specs)
             return _Computed(answers, (time.perf_counter() - started) * 1e3)
 
-        age_s, limit_s = age_ms(arrival.stamp_ns, self._clock()) / 1e3, self.book.config.max_frame_age_s
+        age_s, limit_s = age_ms(arrival.stamp_ns, self._stamp_clock()) / 1e3, self.book.config.max_frame_age_s
         # A guest's picture is asked about as it is, however old.
         if 0 < limit_s < age_s and arrival.camera in self.book.cameras:
             text = f"the frame is {age_s:.1f} s old, allowed are {limit_s:g} s (max_frame_age_s)"
@@ -286,9 +304,8 @@ class Worker:
         perceptions = perceive_all(self.engine, frame, specs)
         return _Computed(perceptions, (time.perf_counter() - started) * 1e3, image)
 
-    def _give(self, command: LiveCommand, perception: Perception, arrival: Arrival, computed: _Computed) -> Result:
-        now = self._clock()
-        image = computed.image_rgb_u8
+    def _give(self, command: LiveCommand, perception: Perception, job: _Job, computed: _Computed) -> Result:
+        arrival, image = job.arrival, computed.image_rgb_u8
         result = Result(
             command_id=command.id,
             generation=command.generation,
@@ -301,13 +318,13 @@ class Worker:
             model=self.engine.name,
             weights_hash=self.engine.weights_hash,
             latency_ms=computed.latency_ms,
-            frame_age_ms=age_ms(arrival.stamp_ns, now),
+            frame_age_ms=age_ms(arrival.stamp_ns, self._stamp_clock()),
         )
         self.statistics.note_result(result, time.monotonic())
         self._guard(self._sink.on_result, result, arrival)
         failure = perception.text if perception.status is Status.ERROR else ""
         final = image is not None or arrival.camera not in self.book.cameras
-        self._emit(self.book.answered(*command.key, arrival.camera, now, failure, final))
+        self._emit(self.book.answered(*command.key, arrival.camera, job.taken_s, failure, final))
         return result
 
     def _emit(self, events: tuple[CommandEvent, ...]) -> None:
