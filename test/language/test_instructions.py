@@ -90,7 +90,10 @@ def test_users_tokens_and_points_are_kept() -> None:
 
 def test_parser_hands_instructions_through(parser: CommandParser) -> None:
     assert parser.parse(EXAMPLE).classes == ("person",)
-    assert parser.parse("The image is <image>. Answer the question: what is on the table?").phrase == "what is on the table?"
+    assert (
+        parser.parse("The image is <image>. Answer the question: what is on the table?").phrase
+        == "what is on the table?"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.words import COCO_CLASSES
 
 SENTENCES = [
-    line.split("\t")
-    for line in (Path(__file__).parent / "sentences.tsv").read_text(encoding="utf-8").splitlines()
+    line.split("\t") for line in (Path(__file__).parent / "sentences.tsv").read_text(encoding="utf-8").splitlines()
 ]
 WORDS = """find the red dog and on left right of with every in image picture is are there any noise noisy stop looking for
 track follow segment mask where does show match describe what do you see very a all at 2 hz seconds once not no more
@@ -193,6 +192,8 @@ def test_any_text_is_understood_or_refused_quickly(parser: CommandParser, text: 
     assert _seconds(parser, text) < 0.05
 
 
-@pytest.mark.parametrize("text", ["find " + "the " * 120, "a " * 250, "noise " * 80, '"' * 500, "where is the dog left of " * 19])
+@pytest.mark.parametrize(
+    "text", ["find " + "the " * 120, "a " * 250, "noise " * 80, '"' * 500, "where is the dog left of " * 19]
+)
 def test_repetition_does_not_slow_the_grammar(parser: CommandParser, text: str) -> None:
     assert _seconds(parser, text) < 0.05

@@ -23,7 +23,9 @@ def test_say_back_of_every_phrasing_is_understood_the_same(parser: CommandParser
         assert parser.parse(describe(spec)) == spec, (sentence.text, describe(spec))
 
 
-_LABELS = st.sampled_from((*COCO_CLASSES, *OTHER_NOUNS, "red cup", "man in the blue shirt", "zorblax", "salt and pepper", "cup #3"))
+_LABELS = st.sampled_from(
+    (*COCO_CLASSES, *OTHER_NOUNS, "red cup", "man in the blue shirt", "zorblax", "salt and pepper", "cup #3")
+)
 _BOXES = st.sampled_from(list(REGION_NAMES)) | st.tuples(
     *(st.integers(*span).map(lambda edge: edge / 1000) for span in ((0, 400), (0, 400), (500, 1000), (500, 999)))
 )
@@ -39,7 +41,13 @@ _BOXES = st.sampled_from(list(REGION_NAMES)) | st.tuples(
     st.integers(8, 24),
 )
 def test_say_back_of_any_class_list_is_understood_the_same(
-    parser: CommandParser, classes: list[str], task: Task, region: tuple[float, float, float, float], rate: float, most: int, points: int
+    parser: CommandParser,
+    classes: list[str],
+    task: Task,
+    region: tuple[float, float, float, float],
+    rate: float,
+    most: int,
+    points: int,
 ) -> None:
     spec = TaskSpec(
         task,

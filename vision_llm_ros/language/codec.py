@@ -69,7 +69,7 @@ class OffsetCodec:
         weights = np.where((near >= 0) & (near < self.bins), weights, 0.0)
         total = weights.sum(-1)
         mean = (weights * near).sum(-1) / np.where(total > 0, total, 1.0)
-        return np.where(total > 0, mean, best[..., 0])
+        return np.asarray(np.where(total > 0, mean, best[..., 0]), np.float64)
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -106,11 +106,13 @@ that's enough|stop tracking|forget it|cancel that|stop now|you can stop now|quit
 _HELD_OUT = {
     "detect": """pick out every {ones} you can see|I'd like to see all the {manys}|get me all {manys} in view
 try to find some {manys}|do you see any {many}?|can you spot any {many} {where}?|scan for {manys}
-keep an eye out for {manys}|let me know when a {one} shows up|I am looking for {manys}|identify all {manys} in this frame
+keep an eye out for {manys}|let me know when a {one} shows up|I am looking for {manys}
+identify all {manys} in this frame
 put a box around every {one}|I need the positions of all {manys}|alert me whenever a {one} appears
 look for a {one} or a {one}|hunt for {manys}|where can you see {manys}?|show all {many} {where}
 start looking for {manys} {rate}|be on the lookout for {many}|monitor the view for {manys} {rate}
-{rate} check for {manys}|in the lower left corner, find all {many}|find me up to 3 {many}|give me bounding boxes for {manys}
+{rate} check for {manys}|in the lower left corner, find all {many}|find me up to 3 {many}
+give me bounding boxes for {manys}
 recognise every {one}|fnd all {many}|detct every {ones}|any {many} around?|report every {one} {rate}""",
     "ground": """I'm looking for the {ref}, where is it?|can you tell me where the {ref} is?|point me to the {ref}
 do you know where the {ref} is?|whereabouts is the {ref}?|find me the {ref} please|give me the location of the {ref}
@@ -154,7 +156,9 @@ def _phrasings(split: str) -> dict[str, tuple[str, ...]]:
     if split not in SPLITS:
         raise ConfigError(f"Expected split {' or '.join(SPLITS)}, got {split!r}")
     served, refused = (_TRAIN, TRAIN_REFUSALS) if split == "train" else (_HELD_OUT, HELD_OUT_REFUSALS)
-    phrasings = {task: tuple(part for line in text.splitlines() for part in line.split("|")) for task, text in served.items()}
+    phrasings = {
+        task: tuple(part for line in text.splitlines() for part in line.split("|")) for task, text in served.items()
+    }
     return {**phrasings, REFUSE: refused}
 
 

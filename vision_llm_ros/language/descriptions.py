@@ -9,30 +9,43 @@ from __future__ import annotations
 from vision_llm_ros.interfaces import Task
 
 _DETECT = (
-    "Find every object of <class> in the picture; give its class and the offsets of its corners from its centre within <range>.",
-    "Which objects of <class> are there? Report each as class and corner offsets, measured from its centre within <range>.",
-    "Look for all members of <class>. For each one, write the class and where its corners lie around its centre, in <range>.",
-    "List what belongs to <class> in this image, one tuple per object: class first, then corners relative to the centre in <range>.",
+    "Find every object of <class> in the picture; give its class and the offsets of its corners from its "
+    "centre within <range>.",
+    "Which objects of <class> are there? Report each as class and corner offsets, measured from its centre "
+    "within <range>.",
+    "Look for all members of <class>. For each one, write the class and where its corners lie around its "
+    "centre, in <range>.",
+    "List what belongs to <class> in this image, one tuple per object: class first, then corners relative "
+    "to the centre in <range>.",
     "Detect <class>. Every hit is a class followed by two corners, as distances from the hit's centre inside <range>.",
-    "Go through the picture and box each instance of <class>; corners are counted from the centre and stay within <range>.",
+    "Go through the picture and box each instance of <class>; corners are counted from the centre and stay "
+    "within <range>.",
     "Mark all things named in <class>: say which class it is and how far its corners are from its middle, in <range>.",
-    "For each visible object out of <class> return its class together with its box, as corner offsets in <range> from its centre.",
+    "For each visible object out of <class> return its class together with its box, as corner offsets in "
+    "<range> from its centre.",
     "Tell me where the objects of <class> are. Use their class and the box corners seen from their centre, in <range>.",
 )
 _POLYGON = (
     "Outline every object of <class>; give its class and boundary points as offsets from its centre within <range>.",
-    "Trace the boundary of each member of <class>: the class, then points along its edge relative to its centre in <range>.",
-    "Which objects of <class> are there, and what is their shape? Boundary points are measured from the centre within <range>.",
+    "Trace the boundary of each member of <class>: the class, then points along its edge relative to its "
+    "centre in <range>.",
+    "Which objects of <class> are there, and what is their shape? Boundary points are measured from the "
+    "centre within <range>.",
     "Draw a polygon around all instances of <class>, clockwise, with offsets from the centre of each in <range>.",
-    "For every visible thing out of <class> report the class and its contour; the contour is counted from its middle in <range>.",
-    "Give the silhouettes of <class> as polygons: class first, then the corners of the polygon around its centre in <range>.",
-    "Follow the edges of each object of <class> and note points on the way, as distances from its centre inside <range>.",
-    "Describe the shape of all <class> by boundary points that are relative to the object's centre and stay in <range>.",
+    "For every visible thing out of <class> report the class and its contour; the contour is counted from "
+    "its middle in <range>.",
+    "Give the silhouettes of <class> as polygons: class first, then the corners of the polygon around its "
+    "centre in <range>.",
+    "Follow the edges of each object of <class> and note points on the way, as distances from its centre "
+    "inside <range>.",
+    "Describe the shape of all <class> by boundary points that are relative to the object's centre and "
+    "stay in <range>.",
 )
 _GROUND = (
     "Find the one object that <class> speaks of; give the offsets of its corners from its centre within <range>.",
     "Where is what <class> describes? Report its box by corners relative to its centre in <range>.",
-    "The words in <class> refer to a single thing in the picture: box it, corners counted from its centre within <range>.",
+    "The words in <class> refer to a single thing in the picture: box it, corners counted from its centre "
+    "within <range>.",
     "Point out the object meant by <class>, as corner offsets from its middle in <range>.",
     "Locate the thing described in <class> and write its corners as seen from its centre, inside <range>.",
     "Read <class>, pick the object that fits best, and return its corners relative to its centre in <range>.",
@@ -40,7 +53,8 @@ _GROUND = (
     "Match the expression in <class> to its object and give that object's box around its centre in <range>.",
 )
 _TRACK = (
-    "Follow every object of <class> from frame to frame; give its class and the offsets of its corners from its centre in <range>.",
+    "Follow every object of <class> from frame to frame; give its class and the offsets of its corners "
+    "from its centre in <range>.",
     "Keep track of <class>: for each one the class and its corners relative to its centre within <range>.",
     "Find the objects of <class> again in this frame; corners are measured from the centre in <range>.",
     "Do not lose <class>. Report class and box of each, as corner offsets from its middle within <range>.",

@@ -54,7 +54,11 @@ class Instruction:
     @property
     def output_tuple(self) -> str:
         """E.g. `(c,x1,y1,x2,y2)`; empty where no points are asked for."""
-        return "(" + ",".join(name[1:-1].replace("cls", "c") for name in self.output_tokens) + ")" if self.num_points else ""
+        return (
+            "(" + ",".join(name[1:-1].replace("cls", "c") for name in self.output_tokens) + ")"
+            if self.num_points
+            else ""
+        )
 
     @property
     def output_tokens(self) -> tuple[str, ...]:
@@ -121,7 +125,7 @@ def _join(draft: Instruction) -> str:
 _PAIR = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*:\s*<c(\d+)>\s*')
 _RANGE = re.compile(r"\[\s*-\s*(\d+)\s*,\s*(\d+)\s*\]")
 _TUPLE = re.compile(r"\(\s*<?c(?:ls)?>?\s*,[^()]*\)|<cls>(?:\s*,?\s*<[xy]\d+>)*")
-_MARKS = re.compile(r'<class>|<range>|<c\d+>|<cls>|<image>|<question>|\(\s*c\s*,\s*x1\b')
+_MARKS = re.compile(r"<class>|<range>|<c\d+>|<cls>|<image>|<question>|\(\s*c\s*,\s*x1\b")
 
 
 def is_instruction(text: str) -> bool:
@@ -149,7 +153,9 @@ def _fault(position: int, reason: str) -> CommandError:
 
 def _read(text: str) -> Instruction:
     if len(text) > MAX_INSTRUCTION_CHARACTERS:
-        raise _fault(MAX_INSTRUCTION_CHARACTERS, f"expected at most {MAX_INSTRUCTION_CHARACTERS} characters, got {len(text)}")
+        raise _fault(
+            MAX_INSTRUCTION_CHARACTERS, f"expected at most {MAX_INSTRUCTION_CHARACTERS} characters, got {len(text)}"
+        )
     brace = text.find("{")
     if brace < 0:
         return _read_text_task(text)

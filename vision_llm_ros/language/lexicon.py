@@ -92,7 +92,11 @@ def plural(noun: str) -> str:
     before, _, word = noun.rpartition(" ")
     irregular = [many for many, one in IRREGULAR_PLURALS.items() if one == word]
     regular = [word[:-1] + "ies"] if word.endswith("y") else []
-    tries = (*irregular, *regular, word + "es", word + "s") if word.endswith(_HISSING) else (*irregular, *regular, word + "s")
+    tries = (
+        (*irregular, *regular, word + "es", word + "s")
+        if word.endswith(_HISSING)
+        else (*irregular, *regular, word + "s")
+    )
     forms = (f"{before} {form}".strip() for form in tries)
     return next((form for form in forms if singular(form) == noun), noun)
 

@@ -30,21 +30,28 @@ _PER = r"(?: an?| per| every| each| in an?|/)\s?"
 _RATES = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?:\b(?:with|at)?(?: a)? ?(?:rate|frequency) of )?(?:\bat |@ ?|\bwith )?(?:up to |about |around |roughly )?(?<![\w.])(?P<n>{NUMBER}) ?(?:hz|hertz|fps)\b",
+        r"(?:\b(?:with|at)?(?: a)? ?(?:rate|frequency) of )?(?:\bat |@ ?|\bwith )?(?:up to |about |around |"
+        rf"roughly )?(?<![\w.])(?P<n>{NUMBER}) ?(?:hz|hertz|fps)\b",
         rf"(?:\bat )?(?<![\w.])(?P<n>{NUMBER}) (?:frames?|times?|pictures?|images?|x){_PER}{_UNIT}",
         rf"\b(?P<times>once|twice|thrice){_PER}{_UNIT}",
-        rf"\b(?:once )?(?:every|each) (?:(?P<period>{NUMBER}) ?)?{_UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|and\b|find|look|check|watch|detect|search|scan|report|locate|segment|track|describe|count|until)\w)",
+        rf"\b(?:once )?(?:every|each) (?:(?P<period>{NUMBER}) ?)?{_UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|"
+        r"and\b|find|look|check|watch|detect|search|scan|report|locate|segment|track|describe|count|"
+        r"until)\w)",
     )
 )
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}
 _CONTINUOUS = re.compile(
-    r"\b(?:continuously|continually|constantly|non-?stop|permanently|forever|repeatedly|over and over(?: again)?|all the time|"
-    r"(?:(?:on|in|for) )?(?:every|each) (?:single )?(?:frame|image|picture)|frame (?:by|after) frame|in real ?time|in realtime|"
+    r"\b(?:continuously|continually|constantly|non-?stop|permanently|forever|repeatedly|over and over(?: "
+    r"again)?|all the time|"
+    r"(?:(?:on|in|for) )?(?:every|each) (?:single )?(?:frame|image|picture)|frame (?:by|after) frame|in "
+    r"real ?time|in realtime|"
     r"as (?:fast|often) as (?:possible|you can)|from now on|the whole time|indefinitely|ongoing|live|"
     r"until (?:i|we) (?:say|tell|stop|call)[\w ]*|until (?:told|further|stopped|cancelled)[\w ]*)(?=$|[ ,])"
 )
 _ONCE = re.compile(r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])(?! per)")
-_LASTING = re.compile(rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{_UNIT}(?=$|[ ,])")
+_LASTING = re.compile(
+    rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{_UNIT}(?=$|[ ,])"
+)
 
 
 @dataclass(frozen=True)
@@ -103,14 +110,18 @@ def take_timing(text: str) -> tuple[str, Timing]:
     if lasting:
         life_s = number(lasting["n"]) * _seconds(lasting["unit"])
         if not 0 < life_s <= 86400:
-            raise CommandError(f"{lasting[0]!r} is no time to live: expected up to 24 hours", "watch for people at 2 Hz")
+            raise CommandError(
+                f"{lasting[0]!r} is no time to live: expected up to 24 hours", "watch for people at 2 Hz"
+            )
         timing = replace(timing, time_to_live_s=life_s, continuous=True)
         text = text[: lasting.start()] + " " + text[lasting.end() :]
     for pattern in _RATES:
         while found := pattern.search(text):
             rate_hz = _check_rate(_rate(found), found[0])
             if timing.rate_hz and timing.rate_hz != rate_hz:
-                raise CommandError(f"Two rates: {said!r} and {found[0].strip()!r}; give one", "watch for people at 2 Hz")
+                raise CommandError(
+                    f"Two rates: {said!r} and {found[0].strip()!r}; give one", "watch for people at 2 Hz"
+                )
             timing, said = replace(timing, rate_hz=rate_hz, continuous=True), found[0].strip()
             text = text[: found.start()] + " " + text[found.end() :]
     text, forever = _CONTINUOUS.subn(" ", text)
@@ -125,8 +136,11 @@ _POINT_WORDS = r"(?:points?|vertices|vertexes|vertex|corners|nodes|dots)"
 _POINTS = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b(?:with|as|using|by|in|into) (?:an? )?(?P<n>{NUMBER})[- ](?:points?|corner(?:ed)?|sided) (?:polygons?|outlines?|contours?)",
-        rf"\b(?:(?:with|using|by|in|of|from|to|as|into) )?(?:a |an )?(?:polygons? (?:with|of) )?(?<![\w.])(?P<n>{NUMBER})[- ](?:polygon )?{_POINT_WORDS}(?: each| per (?:polygon|object|outline))?(?! polygons?| outlines?| contours?)",
+        rf"\b(?:with|as|using|by|in|into) (?:an? )?(?P<n>{NUMBER})[- ](?:points?|corner(?:ed)?|sided) "
+        r"(?:polygons?|outlines?|contours?)",
+        r"\b(?:(?:with|using|by|in|of|from|to|as|into) )?(?:a |an )?(?:polygons? (?:with|of) "
+        rf")?(?<![\w.])(?P<n>{NUMBER})[- ](?:polygon )?{_POINT_WORDS}(?: each| per (?:polygon|object|"
+        r"outline))?(?! polygons?| outlines?| contours?)",
         rf"(?<![\w.])(?P<n>{NUMBER})[- ]points?(?= (?:polygons?|outlines?|contours?))",
     )
 )
@@ -151,7 +165,14 @@ def take_points(text: str) -> tuple[str, int | None]:
     return text, None
 
 
-_SIDES = {"left": ("x", 0), "right": ("x", 1), "top": ("y", 0), "upper": ("y", 0), "bottom": ("y", 1), "lower": ("y", 1)}
+_SIDES = {
+    "left": ("x", 0),
+    "right": ("x", 1),
+    "top": ("y", 0),
+    "upper": ("y", 0),
+    "bottom": ("y", 1),
+    "lower": ("y", 1),
+}
 _SIDE = r"(?:left|right|top|upper|bottom|lower|middle|centre|center|central)"
 _PARTS = {"third": 1 / 3, "quarter": 1 / 4}
 _OF_IMAGE = (
@@ -160,7 +181,8 @@ _OF_IMAGE = (
 )
 _AFTER = r"(?=$|[,.?]| (?:and|or|at|for|with|using|every|each|once|twice|continuously|only|please|find|look|detect|search|segment|track|locate|spot|outline|watch|check|show|to see)\b)"
 _REGION = re.compile(
-    rf"(?:\b(?:only |just |anywhere |somewhere )?(?:on|in|at|to|from|within|inside|near|towards?) )(?:the |my |your )?(?:very )?"
+    r"(?:\b(?:only |just |anywhere |somewhere )?(?:on|in|at|to|from|within|inside|near|towards?) )(?:the |"
+    r"my |your )?(?:very )?"
     rf"(?P<a>{_SIDE})(?:[- ](?:hand[- ])?(?P<b>{_SIDE}))?(?:[- ]hand)?"
     rf"(?: (?P<part>corner|side|half|part|third|quarter|quadrant|edge|area|section|region|portion))?{_OF_IMAGE}{_AFTER}"
 )

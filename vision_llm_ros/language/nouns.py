@@ -11,19 +11,28 @@ from vision_llm_ros.language.modifiers import NUMBER, number
 from vision_llm_ros.language.text import QUOTED, CleanText
 from vision_llm_ros.language.words import ADJECTIVES, COCO_CLASSES, COLOURS, UNCHANGED, VAGUE
 
-EVERYTHING = re.compile(r"(?:(?:all|every|each|any)(?: of)?(?: the)? )?(?:visible |known )?(?:everything|objects?|things?|items?)")
-_SEPARATOR = re.compile(r" ?(?:,| and | or |&| plus | as well as | together with | along with | and also )(?: ?(?:and|or) )? ?")
+EVERYTHING = re.compile(
+    r"(?:(?:all|every|each|any)(?: of)?(?: the)? )?(?:visible |known )?(?:everything|objects?|things?|items?)"
+)
+_SEPARATOR = re.compile(
+    r" ?(?:,| and | or |&| plus | as well as | together with | along with | and also )(?: ?(?:and|or) )? ?"
+)
 _NOT_SPLIT = re.compile(
     r"\bbetween (?:[\w-]+ ){1,4}?and\b|"
     rf"\b(?:{'|'.join(COLOURS)}) and (?:{'|'.join(COLOURS)})\b|\bsalt and pepper (?:shaker|mill)s?\b"
 )
 _KEPT_AND = "\ue002"
 _DETERMINER = re.compile(
-    r"(?:(?:every|each)(?: single)?(?: one)?(?: of)?|all(?: of)?|any(?: of)?|some(?: of)?|both(?: of)?|either|another|several|"
-    r"many|a (?:few|couple of|lot of|bunch of|number of)|lots of|one of|single|only|just|a|an|the|this|that|these|those|my|your|his|"
+    r"(?:(?:every|each)(?: single)?(?: one)?(?: of)?|all(?: of)?|any(?: of)?|some(?: of)?|both(?: of)?|"
+    r"either|another|several|"
+    r"many|a (?:few|couple of|lot of|bunch of|number of)|lots of|one of|single|only|just|a|an|the|this|that|"
+    r"these|those|my|your|his|"
     r"her|our|their|its|presence of|instances? of|types? of|kinds? of)(?= )"
 )
-_COUNT = re.compile(rf"(?:up to|at most|no more than|not more than|a maximum of|exactly|only|the)? ?(?P<n>(?!an? ){NUMBER})(?: of)?(?= )")
+_COUNT = re.compile(
+    r"(?:up to|at most|no more than|not more than|a maximum of|exactly|only|the)? ?(?P<n>(?!an? "
+    rf"){NUMBER})(?: of)?(?= )"
+)
 _DEFINITE = frozenset("the this that my your his her our their its".split())
 _TAKES_MANY = frozenset("every each all any some both several many these those lots".split())
 _CLAUSE = frozenset(
@@ -33,18 +42,25 @@ _CLAUSE = frozenset(
     during like than looking being nobody i you we""".split()
 )  # fmt: skip
 _UNNAMED = frozenset("thing things something anything everything object objects item items".split())
-_TELLING = ADJECTIVES - frozenset("other same next previous nice first second third fourth fifth last right left cool".split())
+_TELLING = ADJECTIVES - frozenset(
+    "other same next previous nice first second third fourth fifth last right left cool".split()
+)
 _SIDE_WORDS = frozenset("left right upper lower nearest closest farthest furthest over like around".split())
 _EXCLUSION = re.compile(
-    r"\b(?:except|excluding|but not|but no|other than|apart from|aside from|unless|instead of|rather than|ignoring|not the|and not)\b"
+    r"\b(?:except|excluding|but not|but no|other than|apart from|aside from|unless|instead of|rather than|"
+    r"ignoring|not the|and not)\b"
 )
 _AT_LEAST = re.compile(r"\b(?:at least|more than|fewer than|less than|minimum of)\b")
 FILLER = re.compile(
     r"(?:[ ,]+|^)(?:(?:in|inside|within|on|from|of) (?:the |this |that |your |my )?(?:current |whole |entire |camera )?"
-    r"(?:image|picture|frame|scene|view|photo|photograph|video|camera|screen|room|field of view|feed|stream|shot|footage)|"
-    r"(?:that )?(?:you|we|i) (?:can |could )?(?:see|find|detect|spot)|around(?: here| me| you| us| the place)?|here|there|anywhere|"
-    r"somewhere|in front of (?:you|me|us|the (?:camera|robot))|in sight|in view|visible|at the moment|currently|present|nearby|"
-    r"for me|out there|(?:that|which) (?:is|are) (?:visible|there|here|present)|individually|automatically|carefully|too|as well|also|"
+    r"(?:image|picture|frame|scene|view|photo|photograph|video|camera|screen|room|field of view|feed|stream|"
+    r"shot|footage)|"
+    r"(?:that )?(?:you|we|i) (?:can |could )?(?:see|find|detect|spot)|around(?: here| me| you| us| the "
+    r"place)?|here|there|anywhere|"
+    r"somewhere|in front of (?:you|me|us|the (?:camera|robot))|in sight|in view|visible|at the moment|"
+    r"currently|present|nearby|"
+    r"for me|out there|(?:that|which) (?:is|are) (?:visible|there|here|present)|individually|automatically|"
+    r"carefully|too|as well|also|"
     r"as (?:it|they) moves?|moving around)$"
 )
 
@@ -91,7 +107,7 @@ def _clause_start(words: list[str]) -> int:
             continue  # "glass dining table"
         after_noun = words[index - 1] in VAGUE or singular(words[index - 1]) in KNOWN_NOUNS
         participle = word.endswith(("ing", "ed")) and word not in KNOWN_NOUNS and word not in ADJECTIVES
-        if after_noun and (participle or word in _SIDE_WORDS) or word in _CLAUSE - _SIDE_WORDS:
+        if (after_noun and (participle or word in _SIDE_WORDS)) or word in _CLAUSE - _SIDE_WORDS:
             return index
     return len(words)
 
@@ -134,7 +150,9 @@ class NounPhrases:
             found = pattern.search(text)
             if found:
                 kept = text[: found.start()].strip(" ,")
-                raise CommandError(f"{found[0]!r}: {what} are not understood", f"find {kept}" if kept else "find every person")
+                raise CommandError(
+                    f"{found[0]!r}: {what} are not understood", f"find {kept}" if kept else "find every person"
+                )
         if EVERYTHING.fullmatch(text) and not re.match(r"(?:(?:any|each) )?(?:thing|object|item)\b(?!s)", text):
             return tuple(Item(name, plural=True) for name in COCO_CLASSES)
         parts = _split(text)
@@ -158,7 +176,9 @@ class NounPhrases:
             label = source.unquote(" ".join([*core[:-1], "object", *clause]))
             return Item(label, False, definite, core[-1].endswith("s") or several, count)
         if core[-1] in VAGUE and clause and len(clause) > 1:
-            return Item(source.unquote(text), False, definite or core[-1] in ("whatever", "what"), core[-1].endswith("s"), count)
+            return Item(
+                source.unquote(text), False, definite or core[-1] in ("whatever", "what"), core[-1].endswith("s"), count
+            )
         noun = self._lexicon.noun(core)
         plain = noun.words == len(core) and not clause
         label = noun.label if plain else source.unquote(" ".join([*core[: -noun.words], noun.said, *clause]))

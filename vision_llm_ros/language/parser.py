@@ -10,7 +10,7 @@ from vision_llm_ros.errors import CommandError, VisionLLMError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Mode, Task, TaskSpec, TextSimilarity
 from vision_llm_ros.language import intents
 from vision_llm_ros.language.instructions import is_instruction, parse_instruction
-from vision_llm_ros.language.lexicon import Lexicon, closest_spelling, singular
+from vision_llm_ros.language.lexicon import Lexicon, closest_spelling
 from vision_llm_ros.language.modifiers import Timing, region_last, take_points, take_region, take_timing
 from vision_llm_ros.language.nouns import Item, NounPhrases, strip_filler
 from vision_llm_ros.language.refusals import ACTIONS, refuse_action, refuse_question
@@ -21,8 +21,10 @@ DEFAULT_POLYGON_POINTS = 16
 
 _VERBS = frozenset(
     """find detect locate spot identify recognise recognize look search scan watch monitor show mark point outline trace segment mask cut
-    isolate separate highlight clean restore remove denoise deblur derain sharpen enhance improve repair fix rotate flip mirror describe
-    caption summarise summarize tell explain count track follow keep stop cancel abort halt quit where what which who how alert notify
+    isolate separate highlight clean restore remove denoise deblur derain sharpen enhance improve repair fix rotate
+    flip mirror describe
+    caption summarise summarize tell explain count track follow keep stop cancel abort halt quit where what which who
+    how alert notify
     warn compare check verify does describe indicate hunt extract erase inpaint report examine""".split()
 )
 _MISSPELT_FROM = sorted(_VERBS - {"does", "what", "who", "how", "cut", "fix"})
@@ -34,18 +36,24 @@ _GERUND = {"look": "looking", "find": "finding", "track": "tracking", "follow": 
 _BASE = {gerund: verb for verb, gerund in _GERUND.items()}
 _AGAIN = re.compile(r"(?:keep|continue|go on|carry on)(?: on)? (?=\w+ing\b)")
 _BENIGN_TAIL = re.compile(
-    r",? (?:and |to |then )+(?:please )?(?:tell|show|give|report|let|mark|draw|box|list|name|label|display|say|send|output|publish|return|print|point)"
-    r"(?: (?:me|us|them|it|out|to|about|where|what|their|its|the|a|an|bounding|boxes|box|around|each|of|positions?|locations?|results?|you|found|is|are|they|see|know|"
+    r",? (?:and |to |then )+(?:please )?(?:tell|show|give|report|let|mark|draw|box|list|name|label|display|"
+    r"say|send|output|publish|return|print|point)"
+    r"(?: (?:me|us|them|it|out|to|about|where|what|their|its|the|a|an|bounding|boxes|box|around|each|of|"
+    r"positions?|locations?|results?|you|found|is|are|they|see|know|"
     r"every|one|all|coordinates|with))+$|,? and (?:then )?(?:report|tell|list them|draw them)$"
 )
 _SECOND_COMMAND = re.compile(
-    r"(?:,| and| \.|;)+ ?(?:then |afterwards |after that |also |next |finally |later )*(?P<verb>[a-z]+)(?= (?P<next>[\w\ue000]+))"
+    r"(?:,| and| \.|;)+ ?(?:then |afterwards |after that |also |next |finally |later )*(?P<verb>[a-z]+)(?= "
+    r"(?P<next>[\w\ue000]+))"
 )
-_TO_A_PLACE = re.compile(r"(?<!next)(?<!left)(?<!right)(?<!close)(?<!closer)(?<!closest)(?<!nearest)(?<!tied) to (?:the|my|a) \w+$")
+_TO_A_PLACE = re.compile(
+    r"(?<!next)(?<!left)(?<!right)(?<!close)(?<!closer)(?<!closest)(?<!nearest)(?<!tied) to (?:the|my|a) \w+$"
+)
 _SEQUEL = re.compile(r"\b(?:and then|afterwards|after that|and finally|and later|, then)\b")
 _QUESTION_NOUN = frozenset(
     """this that here there these those picture image photo scene frame view room wearing holding doing color colour light lights indoors
-    outdoors inside outside day night sunny raining snowing dark bright sitting standing anybody anyone someone somebody nobody he she they
+    outdoors inside outside day night sunny raining snowing dark bright sitting standing anybody anyone someone
+    somebody nobody he she they
     left right kitchen bathroom bedroom office street animals vehicles furniture shape material""".split()
 )
 
@@ -102,7 +110,9 @@ class CommandParser:
         text, timing = take_timing(whole)
         text, again = _AGAIN.subn("", text, count=1)
         text = self._ungerund(region_last(text))
-        if again or re.match(r"(?:watch|monitor|observe|guard|keep an eye|be on the lookout|alert|warn|notify)\b", text):
+        if again or re.match(
+            r"(?:watch|monitor|observe|guard|keep an eye|be on the lookout|alert|warn|notify)\b", text
+        ):
             timing = replace(timing, continuous=not timing.once)
         if not text:
             raise CommandError(f"Expected what to do {whole}", "find every person continuously")
@@ -140,7 +150,10 @@ class CommandParser:
         words = text.split()
         refuse_action(words)
         if words and words[0] in _VERBS and len(words) == 1:
-            return CommandError(f"Expected what to {words[0]}", f"{words[0]} every person" if words[0] != "watch" else "watch for people")
+            return CommandError(
+                f"Expected what to {words[0]}",
+                f"{words[0]} every person" if words[0] != "watch" else "watch for people",
+            )
         try:
             item = self._nouns.items(text, request.source)[0]
         except CommandError:
@@ -169,13 +182,19 @@ class CommandParser:
                 break
         if not kinds:
             return self._restore_several(request)
-        (kind, things), = kinds.items()
+        ((kind, things),) = kinds.items()
         if kind != "inpaint":
             return TaskSpec(Task.RESTORE, restore_kind=kind)
         if not things:
             raise CommandError("Expected what to remove from the picture", "remove the car from the picture")
         items = self._nouns.items(things, request.source)
-        return TaskSpec(Task.RESTORE, _labels(items), phrase=request.source.unquote(things.strip()), restore_kind=kind, heard=_heard(items))
+        return TaskSpec(
+            Task.RESTORE,
+            _labels(items),
+            phrase=request.source.unquote(things.strip()),
+            restore_kind=kind,
+            heard=_heard(items),
+        )
 
     def _restore_several(self, request: _Request) -> TaskSpec | None:
         """Understand "the picture is noisy and blurry", "remove the rain and the noise": the estimator chooses."""
@@ -188,7 +207,9 @@ class CommandParser:
         heads = (verb, subject[1]) if subject else (verb,)
         for part in parts:
             tries = (part, *(f"{head} {part}" for head in heads))
-            if not any(pattern.fullmatch(text) for text in tries for kind, pattern in intents.RESTORE if kind != "inpaint"):
+            if not any(
+                pattern.fullmatch(text) for text in tries for kind, pattern in intents.RESTORE if kind != "inpaint"
+            ):
                 return None
         return TaskSpec(Task.RESTORE)
 
@@ -210,7 +231,13 @@ class CommandParser:
         for pattern in (intents.CAPTION_SHORT, intents.CAPTION_LONG):
             found = pattern.search(text)
             if found:
-                word = "summary" if found[0].startswith("summary") else "summarise" if found[0].startswith("summar") else ""
+                word = (
+                    "summary"
+                    if found[0].startswith("summary")
+                    else "summarise"
+                    if found[0].startswith("summar")
+                    else ""
+                )
                 text = " ".join(f"{text[: found.start()]} {word} {text[found.end() :]}".split())
         text = re.sub(r"^(a|an|the) (?=it$)", "", text).strip(" ,")
         if _first(intents.CAPTION, text) is None and _first(intents.CAPTION, request.text) is None:
@@ -222,7 +249,7 @@ class CommandParser:
         length = "short" if intents.CAPTION_SHORT.search(text) else "long" if intents.CAPTION_LONG.search(text) else ""
         text = intents.CAPTION_LONG.sub("", intents.CAPTION_SHORT.sub("", text)).strip()
         found = intents.DESCRIBE_OBJECT.fullmatch(re.sub(r"\s+", " ", text))
-        if found is None or not found["things"] and region == WHOLE_IMAGE:
+        if found is None or (not found["things"] and region == WHOLE_IMAGE):
             return None
         if not found["things"]:
             return TaskSpec(Task.CAPTION, region=region, caption_length=length)
@@ -235,12 +262,24 @@ class CommandParser:
         found = _first(intents.HOW_MANY, request.text)
         if found is None:
             return None
-        things = strip_filler(re.sub(r"\b(?:are|is) (?:there|visible)\b|\b(?:do|can) you (?:see|count|find|spot)\b", " ", found["things"] or ""))
+        things = strip_filler(
+            re.sub(
+                r"\b(?:are|is) (?:there|visible)\b|\b(?:do|can) you (?:see|count|find|spot)\b",
+                " ",
+                found["things"] or "",
+            )
+        )
         things = re.sub(r"\s+", " ", re.sub(r"\bare\b", " ", things)).strip()
         refuse_question(request.text)
         self._nouns.items(take_region(things)[0], request.source)
-        question = request.text[request.text.index("how many") :] if "how many" in request.text else f"how many {_bare(things)} are there"
-        return TaskSpec(Task.ANSWER, phrase=request.source.unquote(re.sub(r" there are$| there is$", " are there", question)) + "?")
+        question = (
+            request.text[request.text.index("how many") :]
+            if "how many" in request.text
+            else f"how many {_bare(things)} are there"
+        )
+        return TaskSpec(
+            Task.ANSWER, phrase=request.source.unquote(re.sub(r" there are$| there is$", " are there", question)) + "?"
+        )
 
     def _track(self, request: _Request) -> TaskSpec | None:
         found = _first(intents.TRACK, request.text)
@@ -249,7 +288,9 @@ class CommandParser:
         if request.timing.once:
             raise CommandError("Expected tracking to go on from frame to frame, got once", "find the person")
         if re.match(r"(?:me|us)\b", found["things"]) or _TO_A_PLACE.search(found["things"]):
-            raise CommandError("moving after somebody is not done here: only the picture is followed", "track the person")
+            raise CommandError(
+                "moving after somebody is not done here: only the picture is followed", "track the person"
+            )
         return self._listed(Task.TRACK, found["things"], request)
 
     def _polygon(self, request: _Request) -> TaskSpec | None:
@@ -261,7 +302,9 @@ class CommandParser:
         if found is None and points is not None:
             found = _first(intents.SEGMENT, text) or _first(intents.DETECT, text) or _first(intents.GROUND, text)
             if found is None:
-                raise CommandError(f"Expected what to outline with {points} points", f"outline every chair with {points} points")
+                raise CommandError(
+                    f"Expected what to outline with {points} points", f"outline every chair with {points} points"
+                )
         if found is None:
             return None
         spec = self._listed(Task.POLYGON, found["things"] or "", request)
@@ -301,7 +344,9 @@ class CommandParser:
             raise CommandError(f"Expected one question, got {question!r}", question.split("?")[0])
         refuse_question(question)
         words = re.findall(r"[\w'-]+", question)
-        visible = any(self._lexicon.known([word]) or word in _QUESTION_NOUN for word in words[1:]) or "\ue000" in question
+        visible = (
+            any(self._lexicon.known([word]) or word in _QUESTION_NOUN for word in words[1:]) or "\ue000" in question
+        )
         if len(words) < 3 or not visible:
             raise CommandError(f"{question!r} names nothing visible to ask about", "what is on the table?")
         return TaskSpec(Task.ANSWER, phrase=request.source.unquote(question).strip(" ,.?") + "?")
@@ -317,13 +362,25 @@ class CommandParser:
         things = _BENIGN_TAIL.sub("", things)
         for found in _SECOND_COMMAND.finditer(f"{things} "):
             verb, following = found["verb"], found["next"]
-            is_noun = self._lexicon.known([verb]) is not None and following not in {"it", "them", "the", "every", "all", "each"}
+            is_noun = self._lexicon.known([verb]) is not None and following not in {
+                "it",
+                "them",
+                "the",
+                "every",
+                "all",
+                "each",
+            }
             is_noun |= self._lexicon.known([verb, following]) not in (None, self._lexicon.known([following]))
             if verb in _VERBS | ACTIONS and not is_noun and verb not in ADJECTIVES:
-                raise CommandError(f"Expected one command, got a second one at {verb!r}", f"find {things[: found.start()]}")
+                raise CommandError(
+                    f"Expected one command, got a second one at {verb!r}", f"find {things[: found.start()]}"
+                )
         found_sequel = _SEQUEL.search(things)
         if found_sequel:
-            raise CommandError(f"Expected one command, got a second one after {found_sequel[0]!r}", f"find {things[: found_sequel.start()]}")
+            raise CommandError(
+                f"Expected one command, got a second one after {found_sequel[0]!r}",
+                f"find {things[: found_sequel.start()]}",
+            )
         return self._nouns.items(things, request.source)
 
     def _listed(self, task: Task, things: str, request: _Request) -> TaskSpec:
@@ -350,10 +407,14 @@ def intents_first_words() -> frozenset[str]:
 
 _FIRST_WORDS = frozenset(
     """can could would will is are was were do did has have a an the all every any some i you it this that these no not never there
-    one two give get put take make let whether true false yes black on in at once with without forget enough short brief long
-    detailed seek hunt pick pinpoint guard observe lock stay stick tail trail from under which whose why when while if people
-    search name list box read tally number count report see notice any whereabouts wherabouts undo fill complete hello colour
-    color both another several many more most less my your our her his their number rate judge decide test measure""".split()
+    one two give get put take make let whether true false yes black on in at once with without forget enough short
+    brief long
+    detailed seek hunt pick pinpoint guard observe lock stay stick tail trail from under which whose why when while
+    if people
+    search name list box read tally number count report see notice any whereabouts wherabouts undo fill complete
+    hello colour
+    color both another several many more most less my your our her his their number rate judge decide test
+    measure""".split()
 )
 
 

@@ -74,7 +74,7 @@ def _from_angle_0(outline: NDArray[np.float64], centre: NDArray[np.float64]) -> 
     edge = int(x_at.argmax())
     if np.isneginf(x_at[edge]):  # the centre lies right of the outline: nearest angle instead
         return np.roll(outline, -int(np.abs(np.arctan2(start[:, 1], start[:, 0])).argmin()), 0)
-    first = centre + (x_at[edge], 0.0)
+    first = np.array([centre[0] + x_at[edge], centre[1]])
     return np.vstack([first, np.roll(outline, -(edge + 1), 0)])
 
 

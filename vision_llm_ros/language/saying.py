@@ -47,7 +47,9 @@ def _plain(label: str) -> bool:
     words = label.split()
     nouns = (words[-2:], words[-1:]) if len(words) > 1 else (words,)
     known = any(" ".join(noun) in KNOWN_NOUNS and singular(" ".join(noun)) == " ".join(noun) for noun in nouns)
-    return label in COCO_CLASSES or (known and set(words[:-1]) <= ADJECTIVES and bool(re.fullmatch(r"[a-z][a-z -]*", label)))
+    return label in COCO_CLASSES or (
+        known and set(words[:-1]) <= ADJECTIVES and bool(re.fullmatch(r"[a-z][a-z -]*", label))
+    )
 
 
 def _label(label: str) -> str:
@@ -132,7 +134,7 @@ def _answer(spec: TaskSpec) -> str:
 
 
 def _match(spec: TaskSpec) -> str:
-    return f"does the picture show \"{spec.phrase}\"{_when(spec)}?"
+    return f'does the picture show "{spec.phrase}"{_when(spec)}?'
 
 
 def _stop(spec: TaskSpec) -> str:

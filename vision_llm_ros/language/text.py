@@ -13,8 +13,15 @@ EXAMPLE = "find every person"
 QUOTE_OPEN, QUOTE_CLOSE = "\ue000", "\ue001"
 QUOTED = rf"{QUOTE_OPEN}\d+{QUOTE_CLOSE}"
 
-_TYPOGRAPHY = str.maketrans({"’": "'", "‘": "'", "´": "'", "`": "'", "“": '"', "”": '"', "„": '"', "«": '"', "»": '"',
-                             "–": "-", "—": "-", "‐": "-", "‑": "-", "\u00a0": " ", "\t": " ", "…": "..."})  # fmt: skip
+_TYPOGRAPHY = str.maketrans(
+    {
+        **dict.fromkeys("\u2019\u2018\u00b4\u0060", "'"),
+        **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
+        **dict.fromkeys("\u2013\u2014\u2010\u2011", "-"),
+        **dict.fromkeys("\u00a0\t", " "),
+        "\u2026": "...",
+    }
+)
 _INVISIBLE = ("\ufe0f", "\u200d")  # parts of emoji
 _UNEXPECTED = re.compile(r"[{}<>\\|$;=*^~\[\]`_@#]|--|\.\./")
 _CODE = re.compile(
@@ -23,7 +30,8 @@ _CODE = re.compile(
 )
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.*\b(?:instructions?|rules?|prompts?|commands?|guidelines)\b|"
-    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as\b|\bpretend\b|\bjailbreak\b|\b(?:system|assistant|user):"
+    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as\b|\bpretend\b|\bjailbreak\b|\b(?:system|"
+    r"assistant|user):"
 )
 _FOREIGN = frozenset(
     """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el los
@@ -41,15 +49,19 @@ _CONTRACTIONS = (
 _SAID_BACK = re.compile(r"\s*\([^()]+ as [^()]+\)$")
 _GREETED = r"(?:robot|computer|camera|assistant|there|buddy|mate|system)"
 _PREFIX = re.compile(
-    rf"(?:please|kindly|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|actually|quickly|"
+    r"(?:please|kindly|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|"
+    r"actually|quickly|"
     rf"maybe|perhaps|(?:hey|hi|hello|ok|okay|dear) {_GREETED}|(?:robot|computer)(?! arms?\b)|{_GREETED}(?=,)|"
-    r"(?:can|could|would|will) (?:you|we)(?! (?:say|see|find any)\b)|would you mind|would you be able to|are you able to|"
-    r"i (?:would )?(?:want|need|like|love)(?: for)? (?:you )?to(?! (?:see|know)\b)|you (?:should|must|need to|have to|can)|"
+    r"(?:can|could|would|will) (?:you|we)(?! (?:say|see|find any)\b)|would you mind|would you be able to|"
+    r"are you able to|"
+    r"i (?:would )?(?:want|need|like|love)(?: for)? (?:you )?to(?! (?:see|know)\b)|you (?:should|must|need "
+    r"to|have to|can)|"
     r"go ahead and|try to|try and|help me(?: to)?|do me a favou?r and|be so kind and|let us|immediately|"
     r"(?:start|begin)(?= \w+ing\b)|(?:start|begin) to|your (?:task|job) is to|make sure to|remember to)\b[ ,:.!]*"
 )
 _SUFFIX = re.compile(
-    r"[ ,]+(?:please|kindly|thanks?(?: you)?(?: very much| a lot)?|for me|for us|if (?:you can|possible|you please)|right away|"
+    r"[ ,]+(?:please|kindly|thanks?(?: you)?(?: very much| a lot)?|for me|for us|if (?:you can|possible|you "
+    r"please)|right away|"
     r"immediately|at once|right now|now|ok|okay|(?:will|would|could|can) you|today|asap|quickly|again|then)$|"
     r", ?(?:robot|computer|assistant|buddy|mate)$"
 )

@@ -7,6 +7,7 @@ then `[SEG0]`..`[SEG5]`. Location row = bin of `OffsetCodec`.
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property
 
 from vision_llm_ros.errors import ConfigError
@@ -56,7 +57,7 @@ class Vocabulary:
         self.names: tuple[str, ...] = tuple(name for block in blocks for name in block)
         starts = [sum(map(len, blocks[:index])) for index in range(len(blocks) + 1)]
         self.locations, self.classes, self.formats, text, self.segs = (
-            slice(start, end) for start, end in zip(starts, starts[1:], strict=False)
+            slice(start, end) for start, end in itertools.pairwise(starts)
         )
         self.text_query: int = text.start
 

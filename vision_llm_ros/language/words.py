@@ -17,7 +17,7 @@ COCO_CLASSES: tuple[str, ...] = tuple(
 
 # Words operators use for a COCO class: "word=class". Only words that mean the same thing, not kinds of it.
 SYNONYMS: dict[str, str] = dict(
-    pair.split("=")  # type: ignore[misc]
+    pair.split("=")
     for pair in (
         "human=person,human being=person,individual=person,somebody=person,someone=person,anybody=person,"
         "anyone=person,people=person,folk=person,folks=person,guy=person,passer-by=person,passerby=person,bike=bicycle,"
@@ -59,12 +59,14 @@ bags: bag box cardboard_box carton crate basket bin barrel bucket can jar jug co
 vehicles: vehicle van suv taxi cab ambulance fire_truck fire_engine police_car tractor trailer scooter moped tram
  streetcar locomotive wagon carriage cart shopping_cart trolley stroller wheelchair forklift pallet_jack excavator
  bulldozer crane ship sailboat canoe kayak ferry yacht submarine helicopter drone quadcopter glider rocket
- hot_air_balloon jeep pickup pickup_truck minivan limousine sedan convertible golf_cart tricycle unicycle segway rickshaw
+ hot_air_balloon jeep pickup pickup_truck minivan limousine sedan convertible golf_cart tricycle unicycle segway
+ rickshaw
  snowmobile jet_ski tank wheel tire tyre windshield headlight license_plate number_plate bumper car_door wing propeller
  engine sail anchor steering_wheel seat saddle pedal handlebar
 street: road street lane sidewalk pavement crosswalk zebra_crossing curb traffic_cone cone bollard barrier guardrail
  fence gate sign road_sign street_sign traffic_sign speed_limit_sign billboard banner flag lamp_post lamppost
- street_light streetlight pole pillar post mailbox letterbox bus_stop parking_lot intersection bridge tunnel railway track rail
+ street_light streetlight pole pillar post mailbox letterbox bus_stop parking_lot intersection bridge tunnel railway
+ track rail
  manhole pothole puddle phone_booth telephone_box statue monument fountain sculpture scaffold scaffolding power_line
  wire cable antenna chimney roof tower building house skyscraper church castle barn shed hut tent garage warehouse
  factory shop store window door doorway wall brick stair staircase stairs step ladder balcony porch awning lighthouse
@@ -79,7 +81,8 @@ kitchen: mug glass beer_glass teacup coffee_cup paper_cup plate dish saucer pan 
  teapot coffee_pot coffee_maker coffee_machine blender mixer juicer stove cooker hob freezer dishwasher faucet tap
  chopstick ladle spatula whisk peeler grater can_opener bottle_opener corkscrew cutting_board chopping_board
  rolling_pin colander sieve measuring_cup napkin tablecloth placemat straw lid thermos flask pitcher salt_shaker
- pepper_mill pepper_shaker egg_carton cutlery utensil tableware wine_bottle beer_bottle water_bottle beer_can soda_can tin
+ pepper_mill pepper_shaker egg_carton cutlery utensil tableware wine_bottle beer_bottle water_bottle beer_can
+ soda_can tin
  range_hood kitchen_knife teaspoon tablespoon toaster_oven rice_cooker stockpot
 food: food fruit vegetable pear peach plum cherry grape strawberry raspberry blueberry lemon lime grapefruit melon
  watermelon pineapple mango kiwi coconut avocado tomato potato onion garlic cucumber pepper bell_pepper chili lettuce
@@ -94,16 +97,19 @@ animals: animal pet kitten puppy lion tiger leopard cheetah wolf fox rabbit hare
  hippo hippopotamus rhino rhinoceros crocodile alligator snake lizard frog toad turtle tortoise duck duckling goose
  swan hen rooster chick pigeon crow raven sparrow seagull gull eagle hawk owl parrot penguin ostrich flamingo peacock
  stork heron shark whale dolphin seal jellyfish octopus squid starfish goldfish salmon bee wasp fly mosquito butterfly
- moth ant spider beetle ladybug dragonfly grasshopper worm snail slug insect bug nest feather beak tail paw antler cattle
+ moth ant spider beetle ladybug dragonfly grasshopper worm snail slug insect bug nest feather beak tail paw antler
+ cattle
  livestock poultry puffin bat ram
 tools: tool hammer screwdriver wrench spanner pliers saw drill power_drill axe chisel file clamp vise toolbox nail
  screw bolt gear spring pipe hose valve rope chain hook tape duct_tape tape_measure measuring_tape ruler level shovel
- spade rake broom mop brush paintbrush paint_can paint_roller sponge squeegee vacuum vacuum_cleaner wheelbarrow lawn_mower lawnmower
+ spade rake broom mop brush paintbrush paint_can paint_roller sponge squeegee vacuum vacuum_cleaner wheelbarrow
+ lawn_mower lawnmower
  hedge_trimmer sprinkler watering_can flower_pot planter fire_extinguisher first_aid_kit alarm smoke_detector switch
  light_switch socket power_socket outlet power_outlet plug extension_cord battery charger generator motor pump
  solenoid actuator gripper robot robot_arm manipulator conveyor conveyor_belt machine lathe printer 3d_printer
  multimeter soldering_iron tweezers knob handle doorknob door_handle lever hinge lock padlock key keychain magnet gauge
- meter thermometer bearing bracket panel control_panel emergency_stop_button apriltag qr_code barcode marker label sticker tag
+ meter thermometer bearing bracket panel control_panel emergency_stop_button apriltag qr_code barcode marker label
+ sticker tag
  fuse circuit_board pcb chip resistor led tripod gas_cylinder oil_drum drum hard_drive nut crowbar
 electronics: computer pc desktop_computer monitor screen display tablet ipad telephone smartwatch camera webcam
  security_camera surveillance_camera video_camera camcorder projector speaker loudspeaker microphone radio stereo
@@ -121,7 +127,8 @@ bathroom: bathtub bath shower shower_head shower_curtain toilet_paper toilet_sea
 play: toy doll puppet stuffed_animal stuffed_toy lego block building_block puzzle dice chess_board chess_piece
  board_game playing_card balloon ball football soccer_ball basketball volleyball tennis_ball baseball golf_ball
  rugby_ball beach_ball bowling_ball bowling_pin golf_club hockey_stick puck goal goalpost net hoop basketball_hoop
- racket badminton_racket shuttlecock ping_pong_paddle paddle oar dumbbell barbell treadmill yoga_mat jump_rope boxing_glove
+ racket badminton_racket shuttlecock ping_pong_paddle paddle oar dumbbell barbell treadmill yoga_mat jump_rope
+ boxing_glove
  roller_skate ice_skate ski_pole sled sleigh snowman snowball fishing_rod bow arrow target gun rifle pistol
  sword shield whistle guitar violin cello piano trumpet saxophone flute harp accordion harmonica banjo
  pool_table fireworks trampoline weight figurine
@@ -227,7 +234,7 @@ OTHER_NOUNS: tuple[str, ...] = _nouns((*COMMON_NOUNS, *_RARER_THINGS.split()))
 
 # Plural = singular, where rules fail. A word that is its own plural stands alone in UNCHANGED.
 IRREGULAR_PLURALS: dict[str, str] = dict(
-    pair.split("=")  # type: ignore[misc]
+    pair.split("=")
     for pair in (
         "people=person,persons=person,men=man,women=woman,children=child,feet=foot,teeth=tooth,geese=goose,mice=mouse,"
         "knives=knife,forks=fork,wives=wife,leaves=leaf,loaves=loaf,shelves=shelf,bookshelves=bookshelf,calves=calf,"
@@ -244,11 +251,13 @@ IRREGULAR_PLURALS: dict[str, str] = dict(
 )
 UNCHANGED: frozenset[str] = frozenset(
     """sheep fish deer moose bison cattle scissors skis trousers pants jeans shorts glasses sunglasses goggles pliers tweezers
-    headphones earphones earbuds stairs livestock poultry luggage furniture food grass broccoli spaghetti rice cutlery series species
+    headphones earphones earbuds stairs livestock poultry luggage furniture food grass broccoli spaghetti rice
+    cutlery series species
     fries chips water sand snow ice aircraft binoculars fireworks traffic bus gas lens glass grass dress mattress cactus
     octopus compass atlas iris canvas christmas moss cross boss process hippopotamus rhinoceros platypus
     walrus tableware shrimp salmon squid lego clothes tights french_fries swiss mess fitness circus virus walrus tennis
-    dais asparagus couscous molasses hibiscus uterus campus bias axis basis chess surplus wireless stainless red-eyes""".split()
+    dais asparagus couscous molasses hibiscus uterus campus bias axis basis chess surplus wireless stainless
+    red-eyes""".split()
 )
 
 # Things nobody can see: refused as classes.
@@ -274,23 +283,28 @@ NOT_OBJECTS: frozenset[str] = frozenset(
 # Too vague to be looked for alone ("the thing"), fine with a clause that says which ("the thing you can sit on").
 VAGUE: frozenset[str] = frozenset(
     """thing things something anything stuff object objects item items entity entities target targets whatever everything
-    one ones part parts area areas region spot piece pieces other others rest bit bits kind sort type surface material place
-    it them that this those these him her he she they me you us myself yourself itself here there what who which""".split()
+    one ones part parts area areas region spot piece pieces other others rest bit bits kind sort type surface
+    material place
+    it them that this those these him her he she they me you us myself yourself itself here there what who
+    which""".split()
 )
 
 COLOURS = """red orange yellow green blue purple violet pink brown black white grey gray golden gold silver beige turquoise
- cyan magenta maroon navy tan cream crimson teal lime olive colourful colorful coloured colored pale dark bright light""".split()
+ cyan magenta maroon navy tan cream crimson teal lime olive colourful colorful coloured colored pale dark bright
+ light""".split()
 ADJECTIVES: frozenset[str] = frozenset(
     COLOURS
     + """big small large little tiny huge tall short long wide narrow thin thick fat slim giant enormous medium mini
     bigger smaller larger taller shorter biggest smallest largest tallest shortest longest widest nearest closest
     farthest furthest highest lowest brightest darkest oldest youngest newest left right upper lower top bottom middle
-    central center centre front rear back leftmost rightmost topmost bottommost uppermost lowermost left-hand right-hand inner outer
+    central center centre front rear back leftmost rightmost topmost bottommost uppermost lowermost left-hand
+    right-hand inner outer
     first second third fourth fifth last next previous other same wooden metal metallic plastic glass leather rubber
     concrete stone paper cardboard ceramic fabric woollen cotton steel iron brass copper transparent shiny
     round square rectangular triangular circular oval flat curved straight sharp blunt hollow soft hard fluffy furry
     striped spotted dotted checkered plaid patterned open closed empty full broken damaged cracked clean dirty wet
-    dry new old young ancient modern antique rusty hot cold warm frozen ripe rotten fresh sliced cooked raw parked moving stationary
+    dry new old young ancient modern antique rusty hot cold warm frozen ripe rotten fresh sliced cooked raw parked
+    moving stationary
     standing sitting walking running sleeping lying flying swimming jumping smiling crying riding folded
     overturned upright tilted abandoned lonely single double pretty beautiful ugly cute nice cool heavy
     lit unlit sleeping hidden visible occluded distant nearby foreground background male female elderly bald bearded
