@@ -7,6 +7,10 @@ import pytest
 from fakes import FakeEngine
 
 ROOT = Path(__file__).parents[1]
+# Before any message class is imported: every field of every message is checked, and this process is alone.
+os.environ.update(
+    ROS_DOMAIN_ID=str(1 + os.getpid() % 100), ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST", ROS_PYTHON_CHECK_FIELDS="1"
+)
 
 
 @pytest.fixture

@@ -48,12 +48,12 @@ def to_command(message: msg.Command) -> Command:
         text=message.text,
         id=message.id,
         mode=MODES[message.mode],
-        rate_hz=message.rate_hz,
-        time_to_live_s=message.time_to_live_s,
+        rate_hz=_meant(message.rate_hz),
+        time_to_live_s=_meant(message.time_to_live_s),
         priority=message.priority,
         camera=message.camera,
         region=_region_of(message.region),
-        asr_confidence=message.asr_confidence,
+        asr_confidence=_meant(message.asr_confidence),
     )
 
 
@@ -62,8 +62,13 @@ def _region_of(values: Any) -> Box | None:
         raise InputError(f"region: expected xyxy as 4 numbers or none, got {len(values)}")
     if not len(values):
         return None
-    x_min, y_min, x_max, y_max = (float(value) for value in values)
+    x_min, y_min, x_max, y_max = (_meant(value) for value in values)
     return x_min, y_min, x_max, y_max
+
+
+def _meant(value: float) -> float:
+    """The decimal number that was put into a float32 field: 0.9, not 0.8999999761581421."""
+    return float(str(np.float32(value)))
 
 
 def status_message(event: CommandEvent, stamp: Time) -> msg.CommandStatus:

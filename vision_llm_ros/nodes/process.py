@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -59,8 +60,7 @@ def spin(node: Node, should_stop: Callable[[], bool], executor: SingleThreadedEx
         except ExternalShutdownException:
             break
         except Exception as error:
-            node.get_logger().error(
-                f"A callback failed: {type(error).__name__}: {error}", throttle_duration_sec=1.0, exc_info=True
-            )
+            place = "".join(traceback.format_exception(error)[-2:]).strip()
+            node.get_logger().error(f"A callback failed: {place}", throttle_duration_sec=1.0)
     executor.remove_node(node)
     executor.shutdown(timeout_sec=1.0)
