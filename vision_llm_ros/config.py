@@ -53,7 +53,8 @@ class ModelConfig:
     """The network. Two presets: config/nano.yaml and config/base.yaml."""
 
     name: str = setting("nano", "name published with every result")
-    image_size_px: int = setting(320, "side of the square the frame is letterboxed into, pixels", low=64, high=1536)
+    image_size_px: int = setting(300, "side of the square the frame is brought to, pixels", low=64, high=1536)
+    stretch: bool = setting(True, "fill the square, as the nano pyramid was pretrained; false keeps the aspect ratio")
     backbone: str = setting("ssd_mobilenet_v2", "pyramid", choices=("ssd_mobilenet_v2", "efficientnet_lite0", "hub"))
     backbone_source: str = setting("", "folder or hub id of a backbone for backbone=hub")
     backbone_revision: str = setting("", "pinned hub revision of backbone_source")

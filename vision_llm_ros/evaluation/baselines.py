@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_llm_ros.errors import WeightsError
-from vision_llm_ros.evaluation.datasets import InstanceSet, Picture
+from vision_llm_ros.training.datasets import InstanceSet, Picture
 from vision_llm_ros.evaluation.detection import Finding
 
 DRAWS = 100

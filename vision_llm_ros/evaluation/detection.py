@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_llm_ros.evaluation.datasets import Instance, Picture
+from vision_llm_ros.training.datasets import Instance, Picture
 from vision_llm_ros.interfaces import Box
 
 RECALLS = np.linspace(0.0, 1.0, 101)

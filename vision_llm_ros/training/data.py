@@ -1,0 +1,235 @@
+"""From COCO-style folders to training batches: random classes, order, words and composition at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vision_llm_ros.errors import InputError
+from vision_llm_ros.training.datasets import Expression, InstanceSet, load_expressions, load_instances
+from vision_llm_ros.interfaces import Task, TaskSpec
+from vision_llm_ros.language.instructions import Instruction, build
+from vision_llm_ros.language.polygons import resample
+from vision_llm_ros.language.words import SYNONYMS
+from vision_llm_ros.model.letterbox import Letterbox
+from vision_llm_ros.training.augment import Sample, crop, mirror, paste, recolour, shrink
+from vision_llm_ros.training.losses import Target
+
+_ALL_CLASSES_SHARE, _DROPPED_SHARE, _SYNONYM_SHARE = 0.3, 0.25, 0.2
+_MOST_CLASSES = 20
+_SINGLE_TARGET_KINDS = ("unique", "position", "size", "relation")
+_POLYGON_POINTS = (8, 12, 16)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures that share one instruction: uint8[B, 3, S, S] and what each holds of the listed classes."""
+
+    images_rgb_u8: Tensor
+    instruction: Instruction
+    targets: list[Target]
+
+
+def _synonyms() -> dict[str, list[str]]:
+    table: dict[str, list[str]] = {}
+    for word, name in SYNONYMS.items():
+        table.setdefault(name, []).append(word)
+    return table
+
+
+class DetectionData:
+    """Draws detection, polygon and grounding batches, each determined by its seed alone."""
+
+    def __init__(self, annotations: Path, images: Path, referring: Sequence[Path] = (), side_px: int = 300) -> None:
+        """Read the annotation files; pictures are read when drawn.
+
+        Raises:
+            InputError: a file is missing or damaged, or there is nothing to learn from.
+        """
+        self.side_px = side_px
+        self.dataset: InstanceSet = load_instances(annotations, images)
+        self.names = tuple(self.dataset.categories.values())
+        if not self.dataset.pictures or not self.names:
+            raise InputError(f"{annotations}: expected pictures and categories, got none")
+        self._label = {category: index for index, category in enumerate(self.dataset.categories)}
+        self._of_picture: dict[int, list[int]] = {picture.image_id: [] for picture in self.dataset.pictures}
+        for index, item in enumerate(self.dataset.instances):
+            self._of_picture[item.image_id].append(index)
+        self.pictures = [picture for picture in self.dataset.pictures if self._of_picture[picture.image_id]]
+        self._chance = self._balanced()
+        self._outlined = [
+            position
+            for position, picture in enumerate(self.pictures)
+            if any(self.dataset.instances[i].segmentation for i in self._of_picture[picture.image_id])
+        ]
+        self._synonyms = _synonyms()
+        self._expressions: list[Expression] = []
+        for path in referring:
+            found, _ = load_expressions(path, self.dataset)
+            self._expressions += [e for e in found if e.kind in _SINGLE_TARGET_KINDS and len(e.annotation_ids) == 1]
+        self._position = {picture.image_id: position for position, picture in enumerate(self.pictures)}
+
+    def _balanced(self) -> NDArray[np.float64]:
+        """Chance of each picture: by its rarest class (repeat-factor sampling, LVIS, appendix B)."""
+        holding = np.zeros(len(self.names))
+        per_picture = []
+        for picture in self.pictures:
+            labels = {self._label[self.dataset.instances[i].category_id] for i in self._of_picture[picture.image_id]}
+            per_picture.append(labels)
+            holding[list(labels)] += 1
+        wanted = 0.05 * len(self.pictures)
+        repeat = np.array([max(max(1.0, (wanted / holding[label]) ** 0.5) for label in labels) for labels in per_picture])
+        return np.asarray(repeat / repeat.sum())
+
+    def load(self, position: int) -> Sample:
+        """One picture as it is on disk, with its objects."""
+        picture = self.pictures[position]
+        pixels = cv2.imread(str(picture.path))
+        if pixels is None:
+            raise InputError(f"Cannot decode {picture.path}")
+        items = [self.dataset.instances[index] for index in self._of_picture[picture.image_id]]
+        outlines = tuple(_outline(item.segmentation) for item in items)
+        return Sample(
+            np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8),
+            np.array([item.box_xyxy_px for item in items], np.float32).reshape(-1, 4),
+            np.array([self._label[item.category_id] for item in items], np.int64),
+            np.array([item.crowd for item in items], bool),
+            outlines,
+            np.array([item.annotation_id for item in items], np.int64),
+        )
+
+    def draw(self, task: Task, size: int, seed: tuple[int, ...]) -> list[Batch]:
+        """Draw `size` pictures for a task; grounding gives one batch a picture, each with its own phrase."""
+        rng = np.random.default_rng(seed)
+        if task is Task.GROUND:
+            return [self._grounding(rng) for _ in range(size)]
+        return [self._detection(rng, size, task)]
+
+    def _detection(self, rng: np.random.Generator, size: int, task: Task) -> Batch:
+        if task is Task.POLYGON:
+            positions = rng.choice(self._outlined, size)
+        else:
+            positions = rng.choice(len(self.pictures), size, p=self._chance)
+        samples = [self._augmented(int(position), rng) for position in positions]
+        if task is Task.POLYGON:
+            samples = [sample.keep(_has_outline(sample) | sample.crowd) for sample in samples]
+        listed = self._listed(samples, rng)
+        points = int(rng.choice(_POLYGON_POINTS)) if task is Task.POLYGON else 2
+        words = tuple(self._wording(self.names[label], rng) for label in listed)
+        if len(set(words)) < len(words):
+            words = tuple(self.names[label] for label in listed)
+        spec = TaskSpec(task, words, num_points=points)
+        tokens = tuple(int(k) for k in rng.permutation(512)[: len(listed)]) if rng.random() < 0.5 else ()
+        instruction = _renumbered(build(spec, int(rng.integers(1 << 30))), tokens)
+        places = {label: index for index, label in enumerate(listed)}
+        return Batch(self._pixels(samples), instruction, [self._target(s, places, points) for s in samples])
+
+    def _augmented(self, position: int, rng: np.random.Generator) -> Sample:
+        sample = self.load(position)
+        if rng.random() < 0.3 and self._outlined:
+            sample = paste(sample, self.load(int(rng.choice(self._outlined))), rng)
+        if rng.random() < 0.5:
+            sample = mirror(sample)
+        fate = rng.random()
+        if fate < 0.5:
+            sample = crop(sample, rng)
+        elif fate < 0.65:
+            sample = shrink(sample, rng)
+        return replace(sample, image_rgb_u8=recolour(sample.image_rgb_u8, rng))
+
+    def _listed(self, samples: list[Sample], rng: np.random.Generator) -> list[int]:
+        """A random subset of the classes in random order: most of those present, some that are not."""
+        if rng.random() < _ALL_CLASSES_SHARE:
+            return [int(label) for label in rng.permutation(len(self.names))]
+        present = sorted({int(label) for sample in samples for label in sample.labels})
+        kept = [label for label in present if rng.random() > _DROPPED_SHARE][:_MOST_CLASSES]
+        absent = [label for label in range(len(self.names)) if label not in present]
+        extra = rng.permutation(absent)[: int(rng.integers(1, 9))]
+        listed = kept + [int(label) for label in extra]
+        return [listed[index] for index in rng.permutation(len(listed))]
+
+    def _wording(self, name: str, rng: np.random.Generator) -> str:
+        others = self._synonyms.get(name)
+        return str(rng.choice(others)) if others and rng.random() < _SYNONYM_SHARE else name
+
+    def _grounding(self, rng: np.random.Generator) -> Batch:
+        """A picture, a phrase that means one object in it; not mirrored or cropped, words speak of places."""
+        if not self._expressions:
+            raise InputError("Grounding needs referring expressions; name them with --referring")
+        expression = self._expressions[int(rng.integers(len(self._expressions)))]
+        sample = self.load(self._position[expression.image_id])
+        sample = replace(sample, image_rgb_u8=recolour(sample.image_rgb_u8, rng))
+        chosen = sample.keep(sample.instance_ids == expression.annotation_ids[0])
+        phrase = expression.sentence.removeprefix("the ").removesuffix(" in the image")
+        instruction = build(TaskSpec(Task.GROUND, (phrase,), phrase=phrase), int(rng.integers(1 << 30)))
+        places = {int(chosen.labels[0]): 0}
+        return Batch(self._pixels([chosen]), instruction, [self._target(chosen, places, 2)])
+
+    def _pixels(self, samples: list[Sample]) -> Tensor:
+        squares = [Letterbox(_size(sample), self.side_px, stretch=True).apply(sample.image_rgb_u8) for sample in samples]
+        return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+
+    def _target(self, sample: Sample, places: dict[int, int], num_points: int) -> Target:
+        wanted = np.array([int(label) in places for label in sample.labels], bool)
+        objects, crowds = sample.keep(wanted & ~sample.crowd), sample.keep(wanted & sample.crowd)
+        size = np.array(_size(sample), np.float32)
+        points, known = _points(objects, num_points)
+        return Target(
+            torch.tensor([places[int(label)] for label in objects.labels], dtype=torch.long),
+            _unit_boxes(objects.boxes_xyxy_px, size),
+            torch.tensor([places[int(label)] for label in crowds.labels], dtype=torch.long),
+            _unit_boxes(crowds.boxes_xyxy_px, size),
+            torch.from_numpy((points / size).astype(np.float32)),
+            torch.from_numpy(known),
+        )
+
+
+def _size(sample: Sample) -> tuple[int, int]:
+    return sample.image_rgb_u8.shape[1], sample.image_rgb_u8.shape[0]
+
+
+def _unit_boxes(boxes_xyxy_px: NDArray[np.float32], size_wh: NDArray[np.float32]) -> Tensor:
+    low, high = boxes_xyxy_px[:, :2] / size_wh, boxes_xyxy_px[:, 2:] / size_wh
+    return torch.from_numpy(np.concatenate([(low + high) / 2, high - low], 1).astype(np.float32))
+
+
+def _points(objects: Sample, num_points: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """The points to decode, float[N, num_points, 2] source pixels, and bool[N] where they are known."""
+    if num_points == 2:
+        return objects.boxes_xyxy_px.reshape(-1, 2, 2), np.ones(len(objects.labels), bool)
+    points = np.zeros((len(objects.labels), num_points, 2), np.float32)
+    known = _has_outline(objects)
+    for index in np.flatnonzero(known):
+        outline = objects.outlines_px[index]
+        assert outline is not None
+        points[index] = resample(outline, num_points)
+    return points, known
+
+
+def _has_outline(sample: Sample) -> NDArray[np.bool_]:
+    return np.array([outline is not None and len(outline) > 2 for outline in sample.outlines_px], bool)
+
+
+def _outline(segmentation: object) -> NDArray[np.float32] | None:
+    """The largest polygon of a COCO segmentation; None for RLE or no mask."""
+    if not isinstance(segmentation, list) or not segmentation:
+        return None
+    parts = [np.array(part, np.float32).reshape(-1, 2) for part in segmentation if len(part) >= 6]
+    return max(parts, key=lambda part: float(cv2.contourArea(part)), default=None)
+
+
+def _renumbered(instruction: Instruction, tokens: tuple[int, ...]) -> Instruction:
+    """The same instruction with other class tokens, so that no token keeps a meaning of its own."""
+    if not tokens:
+        return instruction
+    old_map = instruction.class_map
+    changed = replace(instruction, class_tokens=tokens)
+    return replace(changed, text=instruction.text.replace(old_map, changed.class_map))
+

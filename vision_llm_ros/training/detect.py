@@ -1,0 +1,249 @@
+"""Training of the VisionLLM route in two stages (VisionLLM, section 4.1).
+
+Stage 1 teaches the image tokenizer with random class sets; stage 2 freezes the visual part that is pretrained and
+teaches the token rows, the adapters and the tokenizer's decoder on detection, polygons and grounding together.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_llm_ros.config import check_ranges, setting
+from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.interfaces import Task
+from vision_llm_ros.model.detector import VisionLLM, select_tokens
+from vision_llm_ros.model.set_decoder import ADAPTER
+from vision_llm_ros.model.tokenizer import ImageTokens
+from vision_llm_ros.training.data import Batch, DetectionData
+from vision_llm_ros.training.losses import Target, set_loss, tokenizer_loss
+from vision_llm_ros.training.matching import match
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How long and how fast to learn."""
+
+    stage: int = setting(1, "1 tokenizer, 2 language model and tokenizer", low=1, high=2)
+    steps: int = setting(400, "optimizer steps of this stage", low=1)
+    batch_size: int = setting(8, "pictures a step", low=1)
+    learning_rate: float = setting(3e-4, "of new parameters; imported ones learn ten times slower", low=0.0, high=1.0)
+    warmup_steps: int = setting(40, "linear warm-up", low=0)
+    weight_decay: float = setting(1e-4, "decoupled weight decay", low=0.0)
+    clip: float = setting(1.0, "largest gradient norm", low=0.0)
+    average_decay: float = setting(0.995, "of the running average of weights that is saved", low=0.0, high=1.0)
+    sets: int = setting(14, "query sets decoded per picture in stage 2", low=1)
+    polygon_sets: int = setting(4, "the same for polygons, which are longer", low=1)
+    polygon_share: float = setting(0.15, "share of polygon steps in stage 2, 0..1", low=0.0, high=1.0)
+    ground_share: float = setting(0.25, "share of grounding steps in stage 2, 0..1", low=0.0, high=1.0)
+    save_every: int = setting(50, "steps between checkpoints", low=1)
+    seed: int = setting(0, "of everything random", low=0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
+    """Parameter groups of a stage; everything else is frozen. The base language model is never among them."""
+    model.requires_grad_(False)
+    dense = [*model.tokenizer.dense.parameters(), *model.tokenizer.scorer.parameters()]
+    imported = {id(parameter) for parameter in dense}
+    fresh = [p for p in model.tokenizer.parameters() if id(p) not in imported]
+    text = list(model.text_encoder.parameters()) if model.config.text_mode == "trained" else []
+    rate = config.learning_rate
+    if config.stage == 1:
+        groups = [{"params": fresh, "lr": rate}, {"params": dense + text, "lr": rate / 10}]
+    else:
+        lora = [p for name, p in model.llm.base.named_parameters() if f".{ADAPTER}." in name]
+        groups = [
+            {"params": list(model.decoder.parameters()), "lr": rate * 2},
+            {"params": lora, "lr": rate},
+            {"params": fresh, "lr": rate / 3},
+            {"params": text, "lr": rate / 10},
+        ]
+    groups = [group for group in groups if group["params"]]
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+        group["base_lr"] = group["lr"]
+    return groups
+
+
+def learned_state(model: VisionLLM) -> dict[str, Tensor]:
+    """Every tensor this route learns, by module: tokenizer.*, decoder.*, adapter.*, and the imported backbone.*."""
+    state = {f"backbone.{k}": v for k, v in model.backbone.state_dict().items()}
+    state |= {f"tokenizer.{k}": v for k, v in model.tokenizer.state_dict().items()}
+    state |= {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()}
+    state |= {f"adapter.{k}": v for k, v in model.llm.adapter_state(ADAPTER).items()}
+    if model.config.text_mode == "trained":
+        state |= {f"text.{k}": v for k, v in model.text_encoder.state_dict().items()}
+    return state
+
+
+class Trainer:
+    """One training run in a folder: log.csv, checkpoint.pt (resumable), and the averaged weights inside it."""
+
+    def __init__(self, model: VisionLLM, data: DetectionData, config: TrainConfig, folder: Path) -> None:
+        self.model, self.data, self.config, self.folder = model, data, config, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.device = next(model.backbone.parameters()).device
+        self.optimizer = torch.optim.AdamW(learnable(model, config), weight_decay=config.weight_decay)
+        self.step = 0
+        self.average = {k: v.detach().clone() for k, v in learned_state(model).items()}
+        torch.manual_seed(config.seed)
+
+    def resume(self) -> bool:
+        """Continue from the folder's checkpoint, if there is one.
+
+        Raises:
+            WeightsError: the checkpoint is damaged or of another stage.
+        """
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return False
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            if saved["stage"] != self.config.stage:
+                raise WeightsError(f"{path} is of stage {saved['stage']}, not {self.config.stage}")
+            for key, value in learned_state(self.model).items():
+                value.data.copy_(saved["model"][key])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.average, self.step = saved["average"], saved["step"]
+        except (RuntimeError, KeyError, EOFError) as error:
+            raise WeightsError(f"Cannot resume from {path}: {error}; remove it to start again") from error
+        return True
+
+    def save(self) -> None:
+        """Write the checkpoint in one atomic move."""
+        partial = self.folder / "checkpoint.part"
+        state = {k: v.detach() for k, v in learned_state(self.model).items()}
+        torch.save(
+            {
+                "stage": self.config.stage,
+                "step": self.step,
+                "model": state,
+                "average": self.average,
+                "optimizer": self.optimizer.state_dict(),
+            },
+            partial,
+        )
+        partial.rename(self.folder / "checkpoint.pt")
+
+    def run(self, progress: Callable[[int, dict[str, float]], None]) -> None:
+        """Train to the last step; `progress(step, parts of the loss)` is called after each."""
+        self.model.train()
+        self.model.backbone.eval()
+        with (self.folder / "log.csv").open("a", newline="") as stream:
+            log = csv.writer(stream)
+            for batches in self._prefetched():
+                started = time.perf_counter()
+                parts = self._learn(batches)
+                self.step += 1
+                parts["seconds"] = time.perf_counter() - started
+                log.writerow([self.step, *(f"{key}={value:.4f}" for key, value in parts.items())])
+                stream.flush()
+                progress(self.step, parts)
+                if self.step % self.config.save_every == 0 or self.step == self.config.steps:
+                    self.save()
+
+    def _prefetched(self) -> Iterator[list[Batch]]:
+        """Batches of the remaining steps, the next one drawn while the current one is learnt."""
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self._draw, self.step)
+            for step in range(self.step, self.config.steps):
+                batches = waiting.result()
+                if step + 1 < self.config.steps:
+                    waiting = pool.submit(self._draw, step + 1)
+                yield batches
+
+    def _draw(self, step: int) -> list[Batch]:
+        config = self.config
+        seed = (config.seed, config.stage, step)
+        dice = np.random.default_rng((*seed, 1)).random() if config.stage == 2 else 1.0
+        if dice < config.ground_share:
+            return self.data.draw(Task.GROUND, config.batch_size, seed)
+        if dice < config.ground_share + config.polygon_share:
+            return self.data.draw(Task.POLYGON, config.batch_size, seed)
+        return self.data.draw(Task.DETECT, config.batch_size, seed)
+
+    def _learn(self, batches: list[Batch]) -> dict[str, float]:
+        self._schedule()
+        self.optimizer.zero_grad(set_to_none=True)
+        mean: dict[str, float] = {}
+        for batch in batches:
+            loss, parts = self._loss(batch)
+            (loss / len(batches)).backward()
+            for key, value in parts.items():
+                mean[key] = mean.get(key, 0.0) + value / len(batches)
+        learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(learning, self.config.clip)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+            self._average()
+        else:
+            logger.warning("Step %d skipped: gradient is not finite", self.step)
+        return {"task": float(len(batches) > 1), **mean}
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        model = self.model
+        targets = [_moved(target, self.device) for target in batch.targets]
+        with torch.no_grad():
+            maps = model.backbone(batch.images_rgb_u8.to(self.device))[1:]
+        image = model.tokenizer.encode(maps)
+        if self.config.stage == 1:
+            text = model.embed_phrases(batch.instruction.classes)
+            tokens = model.tokenizer(image, text)
+            return tokenizer_loss(tokens, image.dense.boxes_cxcywh, targets)
+        words = model.read(batch.instruction)
+        tokens = model.tokens(image, words)
+        loss, parts = tokenizer_loss(tokens, image.dense.boxes_cxcywh, targets)
+        if batch.instruction.task is Task.GROUND:
+            loss = loss * 0.0  # the tokenizer cannot know which of its kind is meant
+        count = self.config.polygon_sets if batch.instruction.num_points > 2 else self.config.sets
+        chosen = select_tokens(tokens, _worth_decoding(tokens, targets, count))
+        set_part, set_parts = set_loss(model.decode(words, chosen), chosen, targets)
+        return loss + set_part, {**parts, **set_parts}
+
+    def _schedule(self) -> None:
+        """Linear warm-up, then a cosine to zero."""
+        config = self.config
+        share = min(1.0, (self.step + 1) / max(config.warmup_steps, 1))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / config.steps))
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * share * cosine
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
+        for key, value in learned_state(self.model).items():
+            if value.is_floating_point():
+                self.average[key].lerp_(value, 1 - decay)
+
+
+def _moved(target: Target, device: torch.device) -> Target:
+    return Target(**{name: value.to(device) for name, value in vars(target).items()})
+
+
+@torch.no_grad()
+def _worth_decoding(tokens: ImageTokens, targets: list[Target], count: int) -> Tensor:
+    """Image tokens to decode, int[B, count]: those nearest to an object, then the most convincing others."""
+    rows = []
+    for index, target in enumerate(targets):
+        scores = tokens.objectness[index].clone()
+        matched, _ = match(tokens.class_logits[index], tokens.boxes_cxcywh[index], target.labels, target.boxes_cxcywh)
+        scores[matched] += 1
+        rows.append(scores.topk(min(count, len(scores))).indices.sort().values)
+    return torch.stack(rows)

@@ -1,0 +1,38 @@
+"""One-to-one matching of image tokens to objects (DETR, section 3.1, with Deformable-DETR's cost weights)."""
+
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
+
+CLASS_WEIGHT, L1_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0
+_ALPHA, _GAMMA = 0.25, 2.0
+
+
+@torch.no_grad()
+def match(class_logits: Tensor, boxes_cxcywh: Tensor, labels: Tensor, targets_cxcywh: Tensor) -> tuple[Tensor, Tensor]:
+    """Assign every object to one token at least total cost.
+
+    Args:
+        class_logits: float[M, K].
+        boxes_cxcywh: float[M, 4], fractions.
+        labels: int[N], columns of class_logits.
+        targets_cxcywh: float[N, 4].
+    Returns:
+        int[min(M, N)] token indices and the int[min(M, N)] object each is assigned.
+    """
+    if not len(labels):
+        empty = torch.zeros(0, dtype=torch.long, device=labels.device)
+        return empty, empty
+    probability = class_logits.sigmoid()[:, labels]
+    hit = _ALPHA * (1 - probability) ** _GAMMA * -(probability + 1e-8).log()
+    miss = (1 - _ALPHA) * probability**_GAMMA * -(1 - probability + 1e-8).log()
+    distance = torch.cdist(boxes_cxcywh, targets_cxcywh, p=1)
+    overlap = pairwise_iou(to_xyxy(boxes_cxcywh), to_xyxy(targets_cxcywh))[1]
+    cost = CLASS_WEIGHT * (hit - miss) + L1_WEIGHT * distance - GIOU_WEIGHT * overlap
+    rows, columns = linear_sum_assignment(cost.float().cpu().numpy())
+    device = labels.device
+    return torch.as_tensor(rows, device=device), torch.as_tensor(columns, device=device)
