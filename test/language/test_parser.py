@@ -15,8 +15,8 @@ from vision_llm_ros.language.words import COCO_CLASSES
 SENTENCES = [
     line.split("\t") for line in (Path(__file__).parent / "sentences.tsv").read_text(encoding="utf-8").splitlines()
 ]
-WORDS = """find the red dog and on left right of with every in image picture is are there any noise noisy stop looking for
-track follow segment mask where does show match describe what do you see very a all at 2 hz seconds once not no more
+WORDS = """find the red dog and on left right of with every in image picture is are there any noise noisy stop looking
+for track follow segment mask where does show match describe what do you see very a all at 2 hz seconds once not no more
 please keep ? , . : " ' black dots remove from detail give me qzx tell if it this every 3""".split()
 
 
@@ -95,8 +95,8 @@ def test_mapped_word_is_told(parser: CommandParser) -> None:
 @pytest.mark.parametrize(
     ("words", "rate_hz"),
     [("at 2 Hz", 2), ("twice a second", 2), ("every 3 seconds", 1 / 3), ("every half second", 2), ("at 10 fps", 10),
-     ("every 500 ms", 2), ("once a minute", 1 / 60), ("every second", 1), ("every other second", 0.5), ("at 0.5 hertz", 0.5),
-     ("three times per second", 3), ("at twenty frames per second", 20), ("continuously", 0)],
+     ("every 500 ms", 2), ("once a minute", 1 / 60), ("every second", 1), ("every other second", 0.5),
+     ("at 0.5 hertz", 0.5), ("three times per second", 3), ("at twenty frames per second", 20), ("continuously", 0)],
 )  # fmt: skip
 def test_rates_in_words_become_hertz(parser: CommandParser, words: str, rate_hz: float) -> None:
     spec = parser.parse(f"find people {words}")
@@ -116,8 +116,9 @@ def test_life_in_words_is_kept(parser: CommandParser) -> None:
 
 @pytest.mark.parametrize(
     ("words", "region"),
-    [("on the left", (0, 0, 0.5, 1)), ("in the upper right corner", (0.5, 0, 1, 0.5)), ("at the bottom", (0, 0.5, 1, 1)),
-     ("in the middle of the picture", (0.25, 0.25, 0.75, 0.75)), ("in the left third", (0, 0, 1 / 3, 1)),
+    [("on the left", (0, 0, 0.5, 1)), ("in the upper right corner", (0.5, 0, 1, 0.5)),
+     ("at the bottom", (0, 0.5, 1, 1)), ("in the middle of the picture", (0.25, 0.25, 0.75, 0.75)),
+     ("in the left third", (0, 0, 1 / 3, 1)),
      ("on the right hand side", (0.5, 0, 1, 1)), ("in the region 0.1, 0.2, 0.5, 0.6", (0.1, 0.2, 0.5, 0.6))],
 )  # fmt: skip
 def test_places_in_the_picture_become_regions(
@@ -145,10 +146,13 @@ def test_two_places_stay_with_their_phrases(parser: CommandParser) -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("watch at 1000000 Hz", "1e+06 Hz"), ("outline every chair with 100 points", "100"), ("find every persn", "person"),
-     ("find every happiness", "happiness"), ("drive forward", "drive"), ("find the thing", "thing"), ("x" * 501, "501"),
-     ("find\x07 dogs", "U+0007"), ("найди собак", "English"), ("", "empty"), ("find all dogs but not the brown ones", "but not"),
-     ("find every dog and then describe the scene", "describe"), ("find dogs on the left or right", "side"), ("find blakc cats", "black")],
+    [("watch at 1000000 Hz", "1e+06 Hz"), ("outline every chair with 100 points", "100"),
+     ("find every persn", "person"), ("find every happiness", "happiness"), ("drive forward", "drive"),
+     ("find the thing", "thing"), ("x" * 501, "501"),
+     ("find\x07 dogs", "U+0007"), ("найди собак", "English"), ("", "empty"),
+     ("find all dogs but not the brown ones", "but not"),
+     ("find every dog and then describe the scene", "describe"),
+     ("find dogs on the left or right", "side"), ("find blakc cats", "black")],
 )  # fmt: skip
 def test_refusal_names_what_was_wrong(parser: CommandParser, text: str, named: str) -> None:
     with pytest.raises(CommandError) as refused:

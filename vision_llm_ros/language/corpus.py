@@ -71,7 +71,8 @@ _SLOTS: dict[str, Callable[[random.Random], str]] = {
 }
 
 _TRAIN = {
-    "detect": """find every {ones}|detect {manys}|look for {manys}|show me the {many}|are there any {many}?|spot every {ones}
+    "detect": """find every {ones}|detect {manys}|look for {manys}|show me the {many}|are there any {many}?
+spot every {ones}
 locate all {manys}|please find all the {manys}|find {manys} {where}|watch for {many} {rate}|keep looking for {manys}
 detect {manys} continuously|find a {one}|could you look for {manys}, please|I want you to find every {ones}
 draw boxes around all {many}|find {manys} every 3 seconds|tell me when you see a {one}|find two {many}|{manys}
@@ -131,7 +132,8 @@ undo the blur|the camera image looks out of focus|it is raining, clean the pictu
 mirror the frame left to right|I can't see well, enhance the picture|take the noise out of this image
 remove the raindrops|the photo has black specks, remove them|repair the holes in the picture|derain the frame please
 turn the picture 90 degrees clockwise|make the view clearer|erase the {one} from the image|reduce noise""",
-    "caption": """what's going on?|tell me about this scene|what are you looking at?|give me a one sentence summary of the view
+    "caption": """what's going on?|tell me about this scene|what are you looking at?
+give me a one sentence summary of the view
 how would you describe this image?|what can you see right now?|explain what is in front of you|what does the camera see?
 describe everything in as much detail as possible|short caption please|say what you see|what's in front of the robot?
 I want a detailed description of the scene|caption it briefly|tell me what's there""",
@@ -140,7 +142,8 @@ what kind of vehicle is that?|do you see a {one}?|which {one} is {state}?|is any
 what's the color of the {ref}|number of {many}?|are there more {many} than {many}?|how many {many} can you see {where}?
 what is the woman holding|is the light on?|is the {one} {place}?|could you count how many {many} there are
 why is the man running?|does the {one} look {state}?|what material is the {one} made of?""",
-    "match": """would you say this is {scene}?|does "{scene}" describe what you see?|true or false: the image shows {scene}
+    "match": """would you say this is {scene}?|does "{scene}" describe what you see?
+true or false: the image shows {scene}
 is it correct that the picture shows {scene}?|compare the image with the text "{scene}"|does this photo depict {scene}?
 does the caption "{scene}" match the image?|rate how well the picture matches {scene}|is this an image of {scene}""",
     "track": """don't lose sight of the {ref}|stay on the {ref}|lock onto the {ref}|I want you to track all {manys}

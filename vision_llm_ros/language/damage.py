@@ -41,21 +41,26 @@ _DAMAGE: tuple[tuple[str, str], ...] = (
 )
 _ANY_DAMAGE = ("", words("damaged bad poor degraded dirty ugly broken"))
 _REMOVE = words(
-    """remove take_away get_rid_of clear clear_away clean clean_up clean_off clean_away reduce filter filter_out suppress undo
-    eliminate fix wipe wipe_away wipe_off take_out repair correct delete erase drop lower cut_down take"""
+    """remove take_away get_rid_of clear clear_away clean clean_up clean_off clean_away reduce filter filter_out
+    suppress undo eliminate fix wipe wipe_away wipe_off take_out repair correct delete erase drop lower cut_down
+    take"""
 )
 _MEND = words(
-    """clean clean_up restore fix repair improve enhance clear_up tidy_up correct polish beautify recover undo_the_damage_in
-    undo_the_damage_to refine mend rescue sanitize"""
+    """clean clean_up restore fix repair improve enhance clear_up tidy_up correct polish beautify recover
+    undo_the_damage_in undo_the_damage_to refine mend rescue sanitize"""
 )
 _IS = words("is looks seems appears has has_become has_got contains is_full_of shows got suffers_from")
-_VERY = rf"(?: {words('very too so really quite rather pretty some all many a_bit a_little a_lot_of lots_of full_of covered_in covered_with covered_by')})*"
+_DEGREE = words(
+    "very too so really rather pretty some all many a_bit a_little a_lot_of lots_of full_of covered_(?:in|with|by)"
+)
+_VERY = rf"(?: {_DEGREE})*"
 _IN_PICTURE = rf"(?: (?:in|from|on|of|out of) {any_of(PICTURE, 'the lens', 'it', 'here')})?"
 _HELP = (
     r"(?:,? (?:and |so )?(?:please )?(?:can you )?"
     + words(
-        """remove clean fix repair get_rid_of restore sharpen clear improve enhance help do_something denoise deblur derain smooth
-        undo correct filter reduce wipe"""
+        """remove clean fix repair get_rid_of restore sharpen clear improve enhance help do_something denoise deblur
+        derain
+        smooth         undo correct filter reduce wipe"""
     )
     + r"\b.*)?"
 )
@@ -67,11 +72,11 @@ def _about_damage(kind: str, what: str) -> tuple[tuple[str, str], ...]:
         (kind, rf"{_THEM} {_IS}{_VERY} {what}{_IN_PICTURE}{_HELP}"),
         (
             kind,
-            rf"there (?:is|are){_VERY}(?: too much| so much)? {what} (?:in|on|over|across) {any_of(PICTURE, 'the lens', 'it')}",
+            rf"there (?:is|are){_VERY}(?: much)? {what} (?:in|on|over|across) (?:{PICTURE}|the lens|it)",
         ),
         (
             kind,
-            rf"{any_of(_MEND, _REMOVE, 'denoise', 'deblur', 'derain', 'sharpen', 'smooth')} {_ARTICLE}{what} {PICTURE}(?: up)?",
+            rf"(?:{_MEND}|{_REMOVE}|denoise|deblur|derain|sharpen|smooth) {_ARTICLE}{what} {PICTURE}(?: up)?",
         ),
     )
 
@@ -90,19 +95,23 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (
         "rotate",
         rf"(?:rotate|turn|spin) (?:{PICTURE}|it)"
-        r"(?: (?:by |about |through )?(?:90|ninety|a quarter)(?:[- ]?(?:degrees?|°|turn))?)?(?: clockwise| (?:to the )?right| sideways)?",
+        r"(?: (?:by |about |through )?(?:90|ninety|a quarter)(?:[- ]?(?:degrees?|°|turn))?)?"
+        r"(?: clockwise| (?:to the )?right| sideways)?",
     ),
     ("rotate", rf"turn {PICTURE} {words('upside_down the_right_way_up upright around')}"),
     ("rotate", rf"{PICTURE} is {words('upside_down sideways rotated')}{_HELP}"),
     (
         "flip",
-        rf"(?:flip|mirror|reflect)(?: {PICTURE}| it)?(?: {words('horizontally left_to_right from_left_to_right around sideways')})?",
+        rf"(?:flip|mirror|reflect)(?: {PICTURE}| it)?(?: (?:horizontally|(?:from )?left to right|around|sideways))?",
     ),
     ("flip", rf"{PICTURE} is {words('mirrored flipped')}{_HELP}|mirror image"),
-    ("", rf"{_MEND} {any_of(PICTURE, 'what you see', 'it')}(?: up| quality)?|{_MEND} the quality of {PICTURE}"),
     (
         "",
-        rf"make {_THEM} {words('clearer cleaner better nicer look_better')}|restoration|restore|clean up|clean {_THEM} up",
+        rf"{_MEND} {any_of(PICTURE, 'what you see', 'it')}(?: up| quality)?|{_MEND} the quality of {PICTURE}",
+    ),
+    (
+        "",
+        rf"make {_THEM} {words('clearer cleaner better nicer look_better')}|restoration|restore|clean up",
     ),
     (
         "",
@@ -112,8 +121,9 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "",
-        rf"(?:i )?can not see {words('well anything much clearly properly')},? (?:please )?(?:{_MEND}|sharpen|clear).*",
+        rf"(?:i )?can not see (?:well|anything|much|clearly|properly),? (?:please )?(?:{_MEND}|sharpen|clear).*",
     ),
+    ("", rf"clean {_THEM} up"),
     (INPAINT, rf"(?:remove|erase|delete|inpaint|paint over|take) {THINGS}? ?(?:from|out of|in) {PICTURE}"),
     (INPAINT, rf"inpaint {THINGS}"),
 )

@@ -1,7 +1,7 @@
 """Task descriptions in several wordings each, so that the model learns the request and not the sentence.
 
-Slots: `<class>` the class map, `<range>` the coordinate range, `<phrase>` the operator's words. How a tuple is laid out is
-said by the output slot alone, so the number of points never changes a description.
+Slots: `<class>` the class map, `<range>` the coordinate range, `<phrase>` the operator's words. How a tuple is
+laid out is said by the output slot alone, so the number of points never changes a description.
 """
 
 from __future__ import annotations

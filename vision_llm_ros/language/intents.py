@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vision_llm_ros.language.patterns import PICTURE, THINGS, compiled
+from vision_llm_ros.language.patterns import PICTURE, THINGS, any_of, compiled, words
 
 _SEEK = (
     r"(?:find(?: out)?|detect|locate|spot|identify|recogni[sz]e|seek|discover|pinpoint|localize|localise|"
@@ -23,7 +23,8 @@ _WORK = (
     r"showing|answering|processing|"
     r"running|working|reporting|watching out|looking out)"
 )
-_ANY = r"(?: (?:it|that|this|everything|all|now|please|here|altogether|completely|any ?more|any longer|immediately|of (?:it|that|them)))*"
+_AT_ALL = words("it that this everything all now please here altogether completely any_?more any_longer immediately")
+_ANY = rf"(?: {_AT_ALL}| of (?:it|that|them))*"
 _JOB = (
     r"(?:(?:the|this|that|my|your|all|every|any|current|last|previous|running|active|other)(?: of)? "
     r")*(?:search(?:es)?|detections?|tracking|"
@@ -59,7 +60,7 @@ TRACK = compiled(
     rf"(?:stay|keep up|stick)(?: locked)? (?:on|onto|with|to) {THINGS}",
     rf"lock (?:on|onto|on to|in on) {THINGS}",
     rf"(?:do not|never) (?:lose|let)(?: (?:sight|track) of)? {THINGS}?(?: out of (?:your )?sight)?",
-    rf"(?:give|assign) (?:every|each|all|the) {THINGS} (?:an|their|its|own|stable) ids?(?: and (?:track|follow) {_IT})?",
+    rf"(?:give|assign) (?:every|each|all|the) {THINGS} (?:an|their|its|own) ids?(?: and (?:track|follow) {_IT})?",
     rf"{_SEEK} {THINGS},? and (?:then )?(?:track|follow|keep track of|keep tracking|keep following|stay with) {_IT}",
     rf"track(?:ing)? of {THINGS}",
 )
@@ -78,7 +79,7 @@ POLYGON = compiled(
 )
 _MASK = r"(?:(?:segmentation|instance|pixel|binary|object)? ?(?:masks?|segmentations?)|silhouettes?|cut-?outs?)"
 SEGMENT = compiled(
-    rf"(?:separate|split|isolate) {THINGS} from (?:the |its |their )?(?:background|rest|scene|image|picture)(?: of .+)?",
+    rf"(?:separate|split|isolate) {THINGS} from (?:the |its |their )?(?:background|rest|scene|image)(?: of .+)?",
     rf"(?:segment(?: out)?|mask(?: out| off)?|cut ?out|isolate|extract|crop out|colou?r in|shade|separate) {THINGS}",
     rf"cut {THINGS} out(?: of {PICTURE})?",
     r"(?:give me|get(?: me)?|show(?: me)?|make|create|produce|compute|i want|i need|i would like|draw|"
@@ -99,7 +100,18 @@ CAPTION_LONG = re.compile(
     rf"\b(?:{_LONG}|in (?:more |great |full |much |as much |a lot of )*details?(?: as possible)?|thoroughly|"
     r"at length|as much detail as (?:possible|you can)|precisely)\b"
 )
-_ABOUT = rf"(?:{PICTURE}|the (?:room|surroundings|environment|area|situation|place|world)|it|this|everything|what (?:you|the camera|the robot|is (?:here|there|visible|going on|happening))(?: (?:can )?(?:see|sees|are looking at))?|your (?:view|surroundings)|what is in {PICTURE}|what is in front of (?:you|us|me|the (?:robot|camera)))"
+_SEEN = any_of(
+    r"(?:you|the camera|the robot|is (?:here|there|visible|going on|happening))"
+    r"(?: (?:can )?(?:see|sees|are looking at))?",
+    rf"is in {PICTURE}",
+    r"is in front of (?:you|us|me|the (?:robot|camera))",
+)
+_ABOUT = any_of(
+    PICTURE,
+    r"the (?:room|surroundings|environment|area|situation|place|world)",
+    r"it|this|everything|your (?:view|surroundings)",
+    rf"what {_SEEN}",
+)
 _TEXT = r"(?:captions?|descriptions?|summary|overview|account)"
 CAPTION = compiled(
     r"(?:describe|caption|summari[sz]e|explain|narrate|comment on|characteri[sz]e|sum up|depict)(?: to "
@@ -125,7 +137,10 @@ DESCRIBE_OBJECT = re.compile(
 )
 
 _CAPTIONED = r"(?:the )?(?:caption|text|sentence|description|statement|phrase|words?|label|title)?"
-_SHOWS = r"(?:shows?|showing|depicts?|depicting|displays?|contains?|match(?:es)?|matching|illustrates?|represents?|portrays?|fits?|features?|includes?|is of|is about|looks? like|describes?|corresponds? to|agrees? with|suits?)"
+_SHOWS = words(
+    """shows? showing depicts? depicting displays? contains? match(?:es)? matching illustrates? represents? portrays?
+    fits? features? includes? is_of is_about looks?_like describes? corresponds?_to agrees?_with suits?"""
+)
 _SUBJECT = rf"(?:{PICTURE}|this|that|it|what you see|here)"
 _C = r"(?P<caption>.+)"
 MATCH = compiled(
@@ -151,7 +166,11 @@ MATCH = compiled(
     rf"is (?:this|the) (?:caption|description|text) (?:right|correct|true|fitting)(?: (?:for|of) {_SUBJECT})?:? {_C}",
 )
 _WHERE = r"(?:where ?abouts?|where(?: exactly)?|in which (?:place|part of the (?:image|picture)))"
-_TELL = r"(?:(?:tell|show)(?: me| us)?|do you know|any idea|i (?:would like|want|need) to know|find out|i wonder|say|let me know|point out)"
+_TELL = any_of(
+    r"(?:tell|show)(?: me| us)?",
+    r"i (?:would like|want|need) to know",
+    words("do_you_know any_idea find_out i_wonder say let_me_know point_out"),
+)
 TAKEN = re.compile(
     rf"where (?:is|was|are) (?:{PICTURE}|this|it) (?:taken|shot|made|photographed|recorded|set|happening)"
 )

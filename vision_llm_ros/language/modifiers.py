@@ -12,7 +12,9 @@ from vision_llm_ros.interfaces import MAX_POINTS, WHOLE_IMAGE, Box
 MIN_RATE_HZ, MAX_RATE_HZ = 1 / 3600, 1000.0
 MIN_POLYGON_POINTS = 8
 
-_UNITS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_UNITS = """
+    one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+    nineteen""".split()
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60}
 NUMBER_WORDS: dict[str, float] = {
     "zero": 0, "a": 1, "an": 1, "single": 1, "half": 0.5, "half a": 0.5, "a half": 0.5, "couple": 2, "a couple of": 2,
@@ -23,7 +25,7 @@ NUMBER_WORDS: dict[str, float] = {
        for ten, tens in _TENS.items() for value, unit in enumerate(_UNITS[:9]) for gap in ("-", " ")},
 }  # fmt: skip
 NUMBER = r"(?:[-+]?\d+(?:[.,]\d+)?(?:e\d+)?|" + "|".join(sorted(NUMBER_WORDS, key=len, reverse=True)) + ")"
-_SECONDS = {"ms": 1e-3, "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0,
+_SECONDS = {"ms": 1e-3, "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hr": 3600.0, "hour": 3600.0}  # fmt: skip
 _UNIT = r"(?P<unit>milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h)\b"
 _PER = r"(?: an?| per| every| each| in an?|/)\s?"
@@ -179,7 +181,10 @@ _OF_IMAGE = (
     r"(?: (?:of|in) (?:the |this |your |my )?(?:camera )?"
     r"(?:image|picture|frame|photo|view|screen|scene|camera|video|field of view))?"
 )
-_AFTER = r"(?=$|[,.?]| (?:and|or|at|for|with|using|every|each|once|twice|continuously|only|please|find|look|detect|search|segment|track|locate|spot|outline|watch|check|show|to see)\b)"
+_AFTER = (
+    r"(?=$|[,.?]| (?:and|or|at|for|with|using|every|each|once|twice|continuously|only|please|"
+    r"find|look|detect|search|segment|track|locate|spot|outline|watch|check|show|to see)\b)"
+)
 _REGION = re.compile(
     r"(?:\b(?:only |just |anywhere |somewhere )?(?:on|in|at|to|from|within|inside|near|towards?) )(?:the |"
     r"my |your )?(?:very )?"

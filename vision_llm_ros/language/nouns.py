@@ -36,10 +36,10 @@ _COUNT = re.compile(
 _DEFINITE = frozenset("the this that my your his her our their its".split())
 _TAKES_MANY = frozenset("every each all any some both several many these those lots".split())
 _CLAUSE = frozenset(
-    """that which who whose where with without in on under below above over behind beside besides beneath next near nearest
-    to at by from of between among against around along across inside outside through wearing holding carrying made used
-    opposite closest farthest furthest left right upper lower having facing onto upon beyond underneath atop containing
-    during like than looking being nobody i you we""".split()
+    """that which who whose where with without in on under below above over behind beside besides beneath next near
+    nearest to at by from of between among against around along across inside outside through wearing holding
+    carrying made used opposite closest farthest furthest left right upper lower having facing onto upon beyond
+    underneath atop containing during like than looking being nobody i you we""".split()
 )  # fmt: skip
 _UNNAMED = frozenset("thing things something anything everything object objects item items".split())
 _TELLING = ADJECTIVES - frozenset(

@@ -1,4 +1,4 @@
-"""Deterministic grammar: one English sentence to one `TaskSpec`, or a refusal with its reason and a sentence that would do.
+"""Deterministic grammar: one English sentence to one `TaskSpec`, or a reasoned refusal with a sentence that would do.
 
 A sentence passes: outright refusals and cleaning (`text`), how often and where (`modifiers`), its verb (`verbs`),
 then the rules of the tasks in their order (`rules`), which read their things through `nouns` and `lexicon`.

@@ -1,7 +1,7 @@
 """Masks and outlines as a fixed number of boundary points, and back.
 
 A polygon starts where the ray from its centre to the right (angle 0) leaves it and runs clockwise on screen,
-its points evenly spaced along the boundary. Source: VisionLLM; start and direction are our choice, the paper names none.
+its points evenly spaced along the boundary. Source: VisionLLM; start and direction are ours, the paper names none.
 """
 
 from __future__ import annotations

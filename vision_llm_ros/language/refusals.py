@@ -6,24 +6,20 @@ import re
 
 from vision_llm_ros.errors import CommandError
 
-_MOVE = """drive move go walk run come back reverse fly land dock undock pick grab grasp take bring fetch put place drop throw push
- pull lift open close shut press hand give carry lock unlock wash cook pour park raise lower speed accelerate brake
- steer tilt pan zoom
- deliver climb jump kick hold release navigate approach turn rotate spin wait sit stand lie reach touch hit shake
- wave dance knock
- charge refill empty load unload vacuum sweep mop cut feed catch chase avoid swing return head proceed explore patrol
- escort guide
- enter exit leave pass serve stack sort arrange wipe clean""".split()
-_MAKE = """generate create paint render imagine compose synthesize synthesise invent draw sketch make add replace change colorize colourize
- color colour brighten darken lighten upscale stylize stylise crop resize convert transform turn edit swap animate
- design build film
- record photograph capture produce blur pixelate anonymize insert""".split()
-_CHAT = """sing play translate remind call email mail text book buy order set save upload download delete shut increase decrease tell write
- send print execute run install reboot restart shutdown open schedule calculate compute solve sum order google browse
- learn remember
- teach train sleep wake hello thank thanks pause resume repeat like hate think believe love know wish hope say talk
- speak sing recite
- store export share post tweet schedule configure enable disable switch adjust undo redo""".split()
+_MOVE = """drive move go walk run come back reverse fly land dock undock pick grab grasp take bring fetch put place drop
+    throw push pull lift open close shut press hand give carry lock unlock wash cook pour park raise lower speed
+    accelerate brake steer tilt pan zoom deliver climb jump kick hold release navigate approach turn rotate spin
+    wait sit stand lie reach touch hit shake wave dance knock charge refill empty load unload vacuum sweep mop cut
+    feed catch chase avoid swing return head proceed explore patrol escort guide enter exit leave pass serve stack
+    sort arrange wipe clean""".split()
+_MAKE = """generate create paint render imagine compose synthesize synthesise invent draw sketch make add replace change
+    colorize colourize color colour brighten darken lighten upscale stylize stylise crop resize convert transform
+    turn edit swap animate design build film record photograph capture produce blur pixelate anonymize insert""".split()
+_CHAT = """sing play translate remind call email mail text book buy order set save upload download delete shut increase
+    decrease tell write send print execute run install reboot restart shutdown open schedule calculate compute solve
+    sum order google browse learn remember teach train sleep wake hello thank thanks pause resume repeat like hate
+    think believe love know wish hope say talk speak sing recite store export share post tweet schedule configure
+    enable disable switch adjust undo redo""".split()
 _REASONS = (
     (frozenset(_MOVE), "moving or handling things is not done here, only looking", "find every person"),
     (frozenset(_MAKE), "pictures are not made or edited here, only restored and understood", "clean up the picture"),

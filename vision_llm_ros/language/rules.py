@@ -25,10 +25,10 @@ _TO_A_PLACE = re.compile(
     r"(?<!next)(?<!left)(?<!right)(?<!close)(?<!closer)(?<!closest)(?<!nearest)(?<!tied) to (?:the|my|a) \w+$"
 )
 _ASKED_ABOUT = frozenset(
-    """this that here there these those picture image photo scene frame view room wearing holding doing color colour light
-    lights indoors outdoors inside outside day night sunny raining snowing dark bright sitting standing anybody anyone
-    someone somebody nobody he she they left right kitchen bathroom bedroom office street animals vehicles furniture shape
-    material""".split()
+    """this that here there these those picture image photo scene frame view room wearing holding doing color colour
+    light lights indoors outdoors inside outside day night sunny raining snowing dark bright sitting standing
+    anybody anyone someone somebody nobody he she they left right kitchen bathroom bedroom office street animals
+    vehicles furniture shape material""".split()
 )
 
 

@@ -34,12 +34,12 @@ _INJECTION = re.compile(
     r"assistant|user):"
 )
 _FOREIGN = frozenset(
-    """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el los
-    las una todos todas encuentra busca dónde está il gli tutti tutte trova cerca alla hitta zoek het een encontre os as
-    pessoas och är di del della che per para por avec pour sur dans bitte nicht""".split()
+    """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el
+    los las una todos todas encuentra busca dónde está il gli tutti tutte trova cerca alla hitta zoek het een
+    encontre os as pessoas och är di del della che per para por avec pour sur dans bitte nicht""".split()
 ) - {"as", "das", "per", "est", "las", "los", "el", "il", "di", "sur", "os"}
 _CONTRACTIONS = (
-    (r"\b(what|where|who|how|which|that|there|here|it|he|she)(?:'s|s(?= (?:the|a|an|my|that|this|on|in|going|happening)\b))", r"\1 is"),
+    (r"\b(what|where|who|how|which|that|there|here|it|s?he)(?:'s|s(?= (?:the|a|an|my|that|this|on|in|going)\b))", r"\1 is"),  # noqa: E501
     (r"\bwheres\b", "where is"), (r"\bwhats\b", "what is"), (r"\bwhos\b", "who is"),
     (r"\b(where|what|who|they|you|we)'re\b", r"\1 are"), (r"\bcan(?:'t|not)\b", "can not"), (r"\bwon't\b", "will not"),
     (r"\b(do|does|did|is|are|was|could|would|should|has|have)n'?t\b", r"\1 not"), (r"\bi'd\b", "i would"),

@@ -34,11 +34,13 @@ SYNONYMS: dict[str, str] = dict(
         "lavatory=toilet,loo=toilet,"
         "television=tv,tv monitor=tv,tvmonitor=tv,telly=tv,tv set=tv,television set=tv,tv screen=tv,"
         "notebook computer=laptop,laptop computer=laptop,"
-        "computer mouse=mouse,remote control=remote,remote controller=remote,tv remote=remote,computer keyboard=keyboard,"
+        "computer mouse=mouse,remote control=remote,remote controller=remote,tv remote=remote,"
+        "computer keyboard=keyboard,"
         "cell=cell phone,cellphone=cell phone,mobile phone=cell phone,mobile=cell phone,smartphone=cell phone,"
         "smart phone=cell phone,phone=cell phone,cellular phone=cell phone,iphone=cell phone,microwave oven=microwave,"
         "fridge=refrigerator,washbasin=sink,wall clock=clock,alarm clock=clock,teddy=teddy bear,hairdryer=hair drier,"
-        "hair dryer=hair drier,hairdrier=hair drier,blow dryer=hair drier,tooth brush=toothbrush,pair of scissors=scissors"
+        "hair dryer=hair drier,hairdrier=hair drier,blow dryer=hair drier,tooth brush=toothbrush,"
+        "pair of scissors=scissors"
     ).split(",")
 )
 
@@ -250,22 +252,21 @@ IRREGULAR_PLURALS: dict[str, str] = dict(
     ).split(",")
 )
 UNCHANGED: frozenset[str] = frozenset(
-    """sheep fish deer moose bison cattle scissors skis trousers pants jeans shorts glasses sunglasses goggles pliers tweezers
-    headphones earphones earbuds stairs livestock poultry luggage furniture food grass broccoli spaghetti rice
-    cutlery series species
-    fries chips water sand snow ice aircraft binoculars fireworks traffic bus gas lens glass grass dress mattress cactus
-    octopus compass atlas iris canvas christmas moss cross boss process hippopotamus rhinoceros platypus
-    walrus tableware shrimp salmon squid lego clothes tights french_fries swiss mess fitness circus virus walrus tennis
-    dais asparagus couscous molasses hibiscus uterus campus bias axis basis chess surplus wireless stainless
-    red-eyes""".split()
+    """sheep fish deer moose bison cattle scissors skis trousers pants jeans shorts glasses sunglasses goggles pliers
+    tweezers headphones earphones earbuds stairs livestock poultry luggage furniture food grass broccoli spaghetti
+    rice cutlery series species fries chips water sand snow ice aircraft binoculars fireworks traffic bus gas lens
+    glass grass dress mattress cactus octopus compass atlas iris canvas christmas moss cross boss process
+    hippopotamus rhinoceros platypus walrus tableware shrimp salmon squid lego clothes tights french_fries swiss
+    mess fitness circus virus walrus tennis dais asparagus couscous molasses hibiscus uterus campus bias axis basis
+    chess surplus wireless stainless red-eyes""".split()
 )
 
 # Things nobody can see: refused as classes.
 NOT_OBJECTS: frozenset[str] = frozenset(
     """happiness sadness love hate hatred anger joy fear hope peace justice freedom truth lie idea thought opinion
-    knowledge wisdom democracy politics law religion god soul spirit mind memory dream time hour minute second day week
-    month year today tomorrow yesterday morning evening night past future history gravity energy force power speed
-    velocity mass temperature weather climate music song sound noise silence smell taste pain pleasure beauty
+    knowledge wisdom democracy politics law religion god soul spirit mind memory dream time hour minute second day
+    week month year today tomorrow yesterday morning evening night past future history gravity energy force power
+    speed velocity mass temperature weather climate music song sound noise silence smell taste pain pleasure beauty
     intelligence consciousness courage luck fate chance reason meaning purpose life death birth health sickness
     economy price cost value profit tax salary job career success failure problem solution answer question
     information data software program code password secret name word sentence language grammar number mathematics
@@ -275,40 +276,38 @@ NOT_OBJECTS: frozenset[str] = frozenset(
     style culture tradition society government bug-report error exception bitcoin internet website email instruction
     instructions prompt rule rules system file files database wifi bluetooth request command north south east west
     direction distance reality existence honesty elegance anxiety depression mercy revenge faith belief doubt
-    difference similarity quality quantity possibility necessity ability talent skill experience advice
-    homework research evidence progress permission attention capitalism socialism communism evolution
-    tomorrow's yesterday's prime joke poem story novel lesson""".split()
+    difference similarity quality quantity possibility necessity ability talent skill experience advice homework
+    research evidence progress permission attention capitalism socialism communism evolution tomorrow's yesterday's
+    prime joke poem story novel lesson""".split()
 )
 
 # Too vague to be looked for alone ("the thing"), fine with a clause that says which ("the thing you can sit on").
 VAGUE: frozenset[str] = frozenset(
-    """thing things something anything stuff object objects item items entity entities target targets whatever everything
-    one ones part parts area areas region spot piece pieces other others rest bit bits kind sort type surface
-    material place
-    it them that this those these him her he she they me you us myself yourself itself here there what who
-    which""".split()
+    """thing things something anything stuff object objects item items entity entities target targets whatever
+    everything one ones part parts area areas region spot piece pieces other others rest bit bits kind sort type
+    surface material place it them that this those these him her he she they me you us myself yourself itself here
+    there what who which""".split()
 )
 
-COLOURS = """red orange yellow green blue purple violet pink brown black white grey gray golden gold silver beige turquoise
- cyan magenta maroon navy tan cream crimson teal lime olive colourful colorful coloured colored pale dark bright
- light""".split()
+COLOURS = """
+    red orange yellow green blue purple violet pink brown black white grey gray golden gold silver beige turquoise
+    cyan magenta maroon navy tan cream crimson teal lime olive colourful colorful coloured colored pale dark bright
+    light""".split()
 ADJECTIVES: frozenset[str] = frozenset(
     COLOURS
     + """big small large little tiny huge tall short long wide narrow thin thick fat slim giant enormous medium mini
     bigger smaller larger taller shorter biggest smallest largest tallest shortest longest widest nearest closest
-    farthest furthest highest lowest brightest darkest oldest youngest newest left right upper lower top bottom middle
-    central center centre front rear back leftmost rightmost topmost bottommost uppermost lowermost left-hand
-    right-hand inner outer
-    first second third fourth fifth last next previous other same wooden metal metallic plastic glass leather rubber
-    concrete stone paper cardboard ceramic fabric woollen cotton steel iron brass copper transparent shiny
-    round square rectangular triangular circular oval flat curved straight sharp blunt hollow soft hard fluffy furry
-    striped spotted dotted checkered plaid patterned open closed empty full broken damaged cracked clean dirty wet
-    dry new old young ancient modern antique rusty hot cold warm frozen ripe rotten fresh sliced cooked raw parked
-    moving stationary
-    standing sitting walking running sleeping lying flying swimming jumping smiling crying riding folded
-    overturned upright tilted abandoned lonely single double pretty beautiful ugly cute nice cool heavy
-    lit unlit sleeping hidden visible occluded distant nearby foreground background male female elderly bald bearded
-    blond blonde brunette pregnant tattooed masked armed injured whole half missing blurry unattended loose
-    spare electric portable mobile digital analog wall-mounted potted stuffed toy fake real wild domestic
-    baby adult""".split()
+    farthest furthest highest lowest brightest darkest oldest youngest newest left right upper lower top bottom
+    middle central center centre front rear back leftmost rightmost topmost bottommost uppermost lowermost left-hand
+    right-hand inner outer first second third fourth fifth last next previous other same wooden metal metallic
+    plastic glass leather rubber concrete stone paper cardboard ceramic fabric woollen cotton steel iron brass
+    copper transparent shiny round square rectangular triangular circular oval flat curved straight sharp blunt
+    hollow soft hard fluffy furry striped spotted dotted checkered plaid patterned open closed empty full broken
+    damaged cracked clean dirty wet dry new old young ancient modern antique rusty hot cold warm frozen ripe rotten
+    fresh sliced cooked raw parked moving stationary standing sitting walking running sleeping lying flying swimming
+    jumping smiling crying riding folded overturned upright tilted abandoned lonely single double pretty beautiful
+    ugly cute nice cool heavy lit unlit sleeping hidden visible occluded distant nearby foreground background male
+    female elderly bald bearded blond blonde brunette pregnant tattooed masked armed injured whole half missing
+    blurry unattended loose spare electric portable mobile digital analog wall-mounted potted stuffed toy fake real
+    wild domestic baby adult""".split()
 )
