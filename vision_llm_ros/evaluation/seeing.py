@@ -1,0 +1,200 @@
+"""Evaluations whose answer lies in the picture: detect, polygon, ground, refer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vision_llm_ros.evaluation import baselines
+from vision_llm_ros.evaluation.detection import Finding, box_metrics, mask_metrics
+from vision_llm_ros.evaluation.referring import MaskScore, precision_at_50
+from vision_llm_ros.evaluation.trial import Image, Trial
+from vision_llm_ros.interfaces import Box, Detection, Task, TaskSpec
+from vision_llm_ros.training.datasets import CLASS_SETS, Expression, Instance, InstanceSet, Picture
+
+POLYGON_POINTS = 14
+SUMMARY = ("box_ap", "box_ap50", "box_ap75", "box_ap50_ci95")
+
+
+def detect(
+    trial: Trial,
+    dataset: InstanceSet,
+    pictures: Sequence[Picture],
+    categories: Mapping[int, str],
+    *,
+    priors: tuple[baselines.ClassPrior, ...] = (),
+    teacher: baselines.Teacher | None = None,
+) -> dict[str, Any]:
+    """Box AP of the model, all classes asked for at once, and of the baselines on the same pictures.
+
+    Returns:
+        As `box_metrics` (None without a model), `subsets` {"pascal20": {...}} where all its classes were chosen, and
+        `baselines` {"prior", "teacher"} with the same summary.
+    """
+    trial.require(Task.DETECT)
+    spec = TaskSpec(Task.DETECT, tuple(categories.values()))
+    rng = np.random.default_rng(trial.seed)
+    found: dict[str, list[Finding]] = defaultdict(list)
+    seen: list[Picture] = []
+    for picture, image in trial.read(pictures, "detect"):
+        seen.append(picture)
+        if trial.engine is not None:
+            found["model"] += _ask(trial, picture, image, spec, categories)
+        if priors:
+            found["prior"] += baselines.prior_findings(priors, _measured(picture, image), categories, rng)
+        if teacher is not None:
+            found["teacher"] += teacher.find(image, picture, categories)
+    trial.finish()
+    instances = dataset.of_pictures(picture.image_id for picture in seen)
+    parties = {"model": trial.engine, "prior": priors or None, "teacher": teacher}
+    scores = {
+        name: _box_scores(trial, seen, instances, found[name], categories)
+        for name, party in parties.items()
+        if party is not None
+    }
+    ours = scores.pop("model", dict.fromkeys(SUMMARY) | {"per_class": {}, "subsets": {}})
+    rest = {name: {key: values[key] for key in (*SUMMARY, "subsets")} for name, values in scores.items()}
+    return {**ours, "baselines": rest}
+
+
+def polygon(
+    trial: Trial,
+    dataset: InstanceSet,
+    pictures: Sequence[Picture],
+    categories: Mapping[int, str],
+    num_points: int = POLYGON_POINTS,
+) -> dict[str, Any]:
+    """Mask AP of polygons with `num_points` corners, on pictures whose masks are complete."""
+    trial.require(Task.POLYGON)
+    spec = TaskSpec(Task.POLYGON, tuple(categories.values()), num_points=num_points)
+    complete = [picture for picture in pictures if picture.masks_complete]
+    if len(complete) < len(pictures):
+        trial.notes.add(f"{len(pictures) - len(complete)} pictures without complete masks are left out")
+    found: list[Finding] = []
+    seen: list[Picture] = []
+    for picture, image in trial.read(complete, "polygon"):
+        seen.append(_measured(picture, image))
+        found += _ask(trial, picture, image, spec, categories)
+    trial.finish()
+    return mask_metrics(seen, dataset.of_pictures(item.image_id for item in seen), found, categories, trial.seed)
+
+
+def ground(
+    trial: Trial, dataset: InstanceSet, pictures: Sequence[Picture], expressions: Sequence[Expression]
+) -> dict[str, Any]:
+    """P@0.5 over sentences with exactly one target; the best box of each answer counts.
+
+    Returns:
+        p_at_50, per_kind {kind: p_at_50}, sentences.
+    """
+    trial.require(Task.GROUND)
+    boxes = {item.annotation_id: item.box_xyxy_px for item in dataset.instances}
+    single = [item for item in expressions if len(item.annotation_ids) == 1]
+    answers: list[Box | None] = []
+    asked: list[Expression] = []
+    for picture, image, group in _groups(trial, pictures, single, "ground"):
+        specs = [TaskSpec(Task.GROUND, phrase=item.sentence, max_objects=1) for item in group]
+        for item, answer in zip(group, trial.ask(str(picture.path), image, specs), strict=True):
+            best = max(answer.detections, key=lambda found: found.score, default=None)
+            answers.append(None if best is None else best.box_xyxy_px)
+            asked.append(item)
+    trial.finish()
+    targets = [boxes[item.annotation_ids[0]] for item in asked]
+    kinds = sorted({item.kind for item in asked if item.kind})
+    chosen = {kind: [place for place, item in enumerate(asked) if item.kind == kind] for kind in kinds}
+    return {
+        "p_at_50": precision_at_50(answers, targets),
+        "per_kind": {
+            kind: precision_at_50([answers[i] for i in places], [targets[i] for i in places])
+            for kind, places in chosen.items()
+        },
+        "sentences": len(asked),
+    }
+
+
+def refer(
+    trial: Trial, dataset: InstanceSet, pictures: Sequence[Picture], expressions: Sequence[Expression]
+) -> dict[str, Any]:
+    """gIoU and cIoU over sentences with any number of targets, none included.
+
+    Sentences that mean an object without a mask are left out and counted in the notes.
+
+    Returns:
+        As `MaskScore.result`, and per_kind {kind: giou}.
+    """
+    trial.require(Task.SEGMENT)
+    homes = {item.annotation_id: item for item in dataset.instances}
+    whole = [item for item in expressions if all(homes[target].segmentation for target in item.annotation_ids)]
+    if len(whole) < len(expressions):
+        trial.notes.add(f"{len(expressions) - len(whole)} sentences mean an object without a mask and are left out")
+    score, kinds = MaskScore(trial.seed), defaultdict[str, list[float]](list)
+    for picture, image, group in _groups(trial, pictures, whole, "refer"):
+        specs = [TaskSpec(Task.SEGMENT, phrase=item.sentence) for item in group]
+        for item, answer in zip(group, trial.ask(str(picture.path), image, specs), strict=True):
+            targets = [object_mask(homes[target], image.shape[:2]) for target in item.annotation_ids]
+            kinds[item.kind].append(score.add([mask.inside for mask in answer.masks], targets))
+    trial.finish()
+    per_kind = {kind: float(np.mean(values)) for kind, values in sorted(kinds.items()) if kind}
+    return {**score.result(), "per_kind": per_kind}
+
+
+def object_mask(item: Instance, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Turn COCO polygons or RLE into bool[H, W]."""
+    from pycocotools import mask as coco_mask
+
+    height, width = size_hw[:2]
+    shape = item.segmentation
+    if isinstance(shape, list):
+        shape = coco_mask.merge(coco_mask.frPyObjects(shape, height, width))
+    elif isinstance(shape["counts"], list):
+        shape = coco_mask.frPyObjects(shape, height, width)
+    return np.asarray(coco_mask.decode(shape), dtype=bool)
+
+
+def _groups(trial: Trial, pictures: Sequence[Picture], expressions: Sequence[Expression], title: str) -> Any:
+    """Every picture that a sentence speaks of, with its sentences: the picture is encoded once for all of them."""
+    by_image: dict[int, list[Expression]] = defaultdict(list)
+    for item in expressions:
+        by_image[item.image_id].append(item)
+    spoken_of = [picture for picture in pictures if picture.image_id in by_image]
+    for picture, image in trial.read(spoken_of, title):
+        yield picture, image, by_image[picture.image_id]
+
+
+def _ask(trial: Trial, picture: Picture, image: Image, spec: TaskSpec, categories: Mapping[int, str]) -> list[Finding]:
+    ids = {name: key for key, name in categories.items()}
+    (answer,) = trial.ask(str(picture.path), image, (spec,))
+    stray = {item.label for item in answer.detections} - set(ids)
+    if stray:
+        trial.notes.add(f"{picture.path}: the model answers with labels nobody asked for: {', '.join(sorted(stray))}")
+    return [_finding(item, picture, ids[item.label]) for item in answer.detections if item.label in ids]
+
+
+def _finding(item: Detection, picture: Picture, category_id: int) -> Finding:
+    return Finding(picture.image_id, category_id, item.score, item.box_xyxy_px, item.polygon_xy_px)
+
+
+def _measured(picture: Picture, image: Image) -> Picture:
+    """The picture with its true size, for annotation files that do not state one."""
+    return Picture(picture.image_id, picture.path, image.shape[1], image.shape[0], picture.masks_complete)
+
+
+def _box_scores(
+    trial: Trial,
+    pictures: Sequence[Picture],
+    instances: Sequence[Instance],
+    found: Sequence[Finding],
+    categories: Mapping[int, str],
+) -> dict[str, Any]:
+    scores = box_metrics(pictures, instances, found, categories, trial.seed)
+    subsets = {}
+    for name, members in CLASS_SETS.items():
+        chosen = {key: label for key, label in categories.items() if label in members}
+        if len(chosen) == len(members) < len(categories):
+            part = box_metrics(pictures, instances, found, chosen, trial.seed)
+            subsets[name] = {key: part[key] for key in SUMMARY}
+    return {**scores, "subsets": subsets}
