@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -128,6 +129,9 @@ class NodeConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+        for camera in self.cameras:
+            if not re.fullmatch(r"[A-Za-z]\w*(/[A-Za-z]\w*)*", camera, re.ASCII) or self.cameras.count(camera) > 1:
+                raise ConfigError(f"NodeConfig.cameras: expected distinct ROS names such as front_left, got {camera!r}")
 
 
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from bench import LATCHED, Bench, picture
 from fakes import FakeEngine
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
-from vision_llm_ros.errors import EngineError, WeightsError
+from vision_llm_ros.errors import ConfigError, EngineError, WeightsError
 from vision_llm_ros.msg import Command, CommandStatus, ResultInfo
 
 pytestmark = pytest.mark.ros
@@ -353,6 +355,37 @@ def test_parameters_change_while_running_where_that_is_safe(bench: Bench) -> Non
     assert not fixed.successful and "configure" in fixed.reason
     assert not change("default_rate_hz", -5.0).successful
     assert not change("autostart", False).successful
+
+
+def test_camera_name_that_is_no_ros_name_is_refused_at_start(start_bench: Callable[..., Bench]) -> None:
+    with pytest.raises(ConfigError, match="front cam"):
+        start_bench(cameras=["front cam"])
+
+
+def test_transition_that_does_not_exist_now_does_not_end_the_node(bench: Bench) -> None:
+    client = bench.client.create_client(ChangeState, "perception/change_state")
+    bench.wait(client.service_is_ready)
+    client.call_async(ChangeState.Request(transition=Transition(id=Transition.TRANSITION_ACTIVATE)))
+    bench.rest(0.2)
+    bench.say("detect dog")
+    bench.accepted()
+
+
+def test_activation_that_fails_says_why_and_can_be_tried_again(
+    start_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vision_llm_ros.nodes import perception
+
+    def fail(*_: object) -> None:
+        raise OSError("no subscriptions left")
+
+    bench = start_bench(autostart=False)
+    bench.on_node(bench.node.trigger_configure)
+    monkeypatch.setattr(perception, "Inputs", fail)
+    assert bench.on_node(bench.node.trigger_activate) == TransitionCallbackReturn.FAILURE
+    monkeypatch.undo()
+    assert bench.on_node(bench.node.trigger_activate) == TransitionCallbackReturn.SUCCESS
+    bench.ready()
 
 
 def test_callback_that_raises_does_not_end_the_node(bench: Bench) -> None:

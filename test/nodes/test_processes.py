@@ -138,6 +138,13 @@ def test_perception_process_ends_in_good_order_on_a_signal(start: Start, number:
     assert process.returncode == 0 and "Traceback" not in said, said
 
 
+def test_quality_of_service_can_be_overridden(start: Start) -> None:
+    settings = ("-p", "qos_overrides./image.subscription.reliability:=reliable")
+    until(start(str(HERE / "fake_perception.py"), "--ros-args", *settings), "Configured in")
+    inspector = start("-c", INSPECTOR)
+    assert inspector.communicate(timeout=20)[0].split() == ["RELIABLE"]
+
+
 def test_perception_process_with_a_bad_parameter_says_which(start: Start) -> None:
     process = start(str(HERE / "fake_perception.py"), "--ros-args", "-p", "max_live_commands:=900")
     said = process.communicate(timeout=20)[0]
@@ -167,6 +174,15 @@ def test_results_follow_a_recording_with_its_own_clock(start: Start, bag: Path, 
     assert {result.header.stamp.sec for result in results} == {1}
     assert max(result.info.frame_age_ms for result in results) < 100
 
+
+INSPECTOR = """
+import rclpy, time
+rclpy.init()
+node = rclpy.create_node("inspector")
+while not (found := node.get_subscriptions_info_by_topic("/image")):
+    time.sleep(0.02)
+print(found[0].qos_profile.reliability.name)
+"""
 
 OPERATOR = """
 import rclpy, time

@@ -93,8 +93,8 @@ class PerceptionNode(LifecycleNode):
             parse = self._given_parser or load_parser()
             engine.warm_up()
             images.prepare()
-        except (VisionLLMError, ImportError, OSError, RuntimeError, ValueError) as error:
-            self.get_logger().error(f"Cannot configure: {error}. Correct this and configure the node again")
+        except Exception as error:  # whatever a model may raise; rclpy would swallow it without a word
+            self.get_logger().error(f"Cannot configure: {_named(error)}. Correct this and configure the node again")
             return FAILURE
         book = CommandBook(parse, engine.tasks, self._config, camera_names(self._config))
         self._worker = Worker(engine, book, self._now_s, self, Statistics(), self._stamp_now_s)
@@ -109,11 +109,17 @@ class PerceptionNode(LifecycleNode):
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Open the publishers, then the worker, then the subscriptions."""
-        done = super().on_activate(state)
-        if self._worker is not None and done is SUCCESS:
+        if self._worker is None or super().on_activate(state) is not SUCCESS:
+            return FAILURE
+        try:
             self._worker.start()
             self._inputs = Inputs(self, self._worker, lambda: self._config)
-        return done
+        except Exception as error:
+            self.get_logger().error(f"Cannot activate: {_named(error)}")
+            self._stop_serving("the node could not be activated")
+            super().on_deactivate(state)
+            return FAILURE
+        return SUCCESS
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Close in the reverse order; live commands end as STOPPED, said back before the publishers close."""
@@ -235,6 +241,10 @@ class PerceptionNode(LifecycleNode):
     def _after_jump(self, _: Any) -> None:
         if self._worker is not None:
             self._worker.shift_clock(self._now_s() - self._before_jump_s)
+
+
+def _named(error: Exception) -> str:
+    return str(error) if isinstance(error, VisionLLMError) else f"{type(error).__name__}: {error}"
 
 
 def load_engine(preset: str, runtime: RuntimeConfig) -> Engine:
