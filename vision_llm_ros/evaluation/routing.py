@@ -14,6 +14,7 @@ from vision_llm_ros.interfaces import Task, TaskSpec
 
 REFUSE = "refuse"
 FAILED = "error"
+MISSES_KEPT = 50
 LABELS = (*(str(task) for task in Task), REFUSE)
 
 
@@ -66,6 +67,12 @@ def routing_metrics(wanted: Sequence[str], given: Sequence[str]) -> dict[str, An
         "per_task": {want: row.get(want, 0) / sum(row.values()) for want, row in sorted(confusion.items())},
         "confusion": {want: dict(sorted(row.items())) for want, row in sorted(confusion.items())},
     }
+
+
+def misses(sentences: Sequence[tuple[str, str]], given: Sequence[str]) -> list[dict[str, str]]:
+    """The first sentences that were taken for something else: text, task, given."""
+    wrong = [(text, task, got) for (text, task), got in zip(sentences, given, strict=True) if task != got]
+    return [{"text": text, "task": task, "given": got} for text, task, got in wrong[:MISSES_KEPT]]
 
 
 def _share(right: Iterable[bool]) -> float | None:

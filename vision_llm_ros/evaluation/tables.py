@@ -1,0 +1,119 @@
+"""An evaluation report as tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+CLASSES_SHOWN = 12
+
+
+def show(report: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print the tables of a report and one line about pictures, seconds and model."""
+    console = console or Console()
+    for table in tables(report):
+        console.print(table)
+    console.print(_footer(report), markup=False, highlight=False)
+
+
+def tables(report: Mapping[str, Any]) -> Iterator[Table]:
+    """The tables that fit the task of a report."""
+    if report["task"] == "detect":
+        yield _boxes(report)
+        if report["per_class"]:
+            yield _classes(report)
+    elif report["task"] == "polygon":
+        yield _numbers(report, ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95", "mask_images"))
+        yield _classes(report)
+    elif report["task"] == "restore":
+        yield _restoration(report)
+    elif report["task"] == "match":
+        yield _table(
+            "match", ("", "R@1", "R@5", "R@10"), [(way, *report[way].values()) for way in _WAYS if way in report]
+        )
+    elif report["task"] == "route":
+        yield _numbers(report, ("accuracy", "refusal"))
+        yield _confusion(report["confusion"])
+    else:
+        yield _numbers(report, tuple(key for key in _PLAIN if key in report))
+
+
+_BOX_COLUMNS = ("box_ap", "box_ap50", "box_ap50_ci95", "box_ap75")
+_PARTIES = ("input", "reconstruction", "classical", "ours")
+_WAYS = ("image_to_text", "text_to_image")
+_PLAIN = ("p_at_50", "giou", "ciou", "empty_accuracy", "sentences", "per_kind", "bleu4", "cider", "empty")
+
+
+def cell(value: Any) -> str:
+    """A value for reading: three digits, intervals as "0.41 .. 0.46", "-" where nothing was measured."""
+    if value is None:
+        return "-"
+    if isinstance(value, Mapping):
+        return "  ".join(f"{key} {cell(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return " .. ".join(cell(part) for part in value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
+    table = Table(title=title, title_justify="left")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place == 0 else "right")
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def _numbers(report: Mapping[str, Any], keys: tuple[str, ...]) -> Table:
+    return _table(str(report["task"]), ("measure", "value"), [(key, report[key]) for key in keys])
+
+
+def _boxes(report: Mapping[str, Any]) -> Table:
+    model = report["model"]["name"] if report["model"] else None
+    parties = {model: report} if model else {}
+    columns = ["", "AP", "AP50", "AP50 95 % interval", "AP75"]
+    sets = sorted({name for values in (*parties.values(), *report["baselines"].values()) for name in values["subsets"]})
+    rows = [
+        (name, *(values[key] for key in _BOX_COLUMNS), *(values["subsets"][key]["box_ap50"] for key in sets))
+        for name, values in {**parties, **report["baselines"]}.items()
+    ]
+    return _table("detect", (*columns, *(f"AP50 {name}" for name in sets)), rows)
+
+
+def _classes(report: Mapping[str, Any]) -> Table:
+    """Classes with the most objects first."""
+    ranked = sorted(report["per_class"].items(), key=lambda item: -item[1]["objects"])
+    rows = [(name, part["ap"], part["ap50"], part["objects"]) for name, part in ranked[:CLASSES_SHOWN]]
+    title = f"per class ({len(rows)} of {len(ranked)})"
+    return _table(title, ("class", "AP", "AP50", "objects"), rows)
+
+
+def _restoration(report: Mapping[str, Any]) -> Table:
+    """Parties that nothing was measured of are left out."""
+    kinds = report["kinds"]
+    parties = [name for name in _PARTIES if any(values[name] for values in kinds.values())]
+    rows = []
+    for kind, values in kinds.items():
+        shown = [values[party] and f"{values[party]['psnr']:.2f} {values[party]['ssim']:.3f}" for party in parties]
+        rows.append((kind, *shown, values["classical"]["method"]))
+    return _table("restore: PSNR dB, SSIM", ("kind", *parties, "best classical"), rows)
+
+
+def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:
+    rows = []
+    for wanted, row in confusion.items():
+        wrong = {given: count for given, count in row.items() if given != wanted}
+        rows.append((wanted, sum(row.values()), row.get(wanted, 0), wrong))
+    return _table("sentences by task", ("task", "sentences", "right", "taken for"), rows)
+
+
+def _footer(report: Mapping[str, Any]) -> str:
+    model = report["model"]
+    told = f"{model['name']} {model['weights_hash']} {model['dtype']} on {model['device']}" if model else "no model"
+    parts = [f"{report['images']} pictures" if report["task"] != "route" else f"{report['sentences']} sentences"]
+    parts += [f"{report['seconds']:.1f} s", told]
+    parts += [f"{report[key]} {key}" for key in ("skipped", "failed") if report[key]]
+    return ", ".join(parts)
