@@ -24,9 +24,9 @@ def test_word_tables_do_not_contradict_each_other() -> None:
     assert not set(COCO_CLASSES) & NOT_OBJECTS
 
 
-@pytest.mark.parametrize("noun", sorted(KNOWN_NOUNS))
-def test_plural_of_a_known_noun_is_read_back(noun: str) -> None:
-    assert singular(plural(singular(noun))) == singular(noun)
+def test_plural_of_every_known_noun_is_read_back() -> None:
+    wrong = [noun for noun in sorted(KNOWN_NOUNS) if singular(plural(singular(noun))) != singular(noun)]
+    assert not wrong
 
 
 @pytest.mark.parametrize(

@@ -59,8 +59,7 @@ _HELP = (
     r"(?:,? (?:and |so )?(?:please )?(?:can you )?"
     + words(
         """remove clean fix repair get_rid_of restore sharpen clear improve enhance help do_something denoise deblur
-        derain
-        smooth         undo correct filter reduce wipe"""
+        derain smooth undo correct filter reduce wipe"""
     )
     + r"\b.*)?"
 )
@@ -68,11 +67,15 @@ _HELP = (
 
 def _about_damage(kind: str, what: str) -> tuple[tuple[str, str], ...]:
     return (
-        (kind, rf"{_REMOVE} (?:(?:all|any|some)(?: of)? )?{_ARTICLE}{what}{_IN_PICTURE}(?: out(?: of {PICTURE})?)?"),
+        (
+            kind,
+            rf"(?:{_REMOVE}|{_MEND}) (?:(?:all|any|some)(?: of)? )?{_ARTICLE}{what}{_IN_PICTURE}"
+            rf"(?: out(?: of {PICTURE})?)?",
+        ),
         (kind, rf"{_THEM} {_IS}{_VERY} {what}{_IN_PICTURE}{_HELP}"),
         (
             kind,
-            rf"there (?:is|are){_VERY}(?: much)? {what} (?:in|on|over|across) (?:{PICTURE}|the lens|it)",
+            rf"there (?:is|are){_VERY}(?: much)? {what} (?:in|on|over|across) (?:{PICTURE}|the lens|it){_HELP}",
         ),
         (
             kind,
@@ -111,7 +114,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     (
         "",
-        rf"make {_THEM} {words('clearer cleaner better nicer look_better')}|restoration|restore|clean up",
+        rf"make {_THEM} {words('clear clean clearer cleaner better nicer look_better')}|restoration|restore|clean up",
     ),
     (
         "",

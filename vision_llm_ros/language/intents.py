@@ -13,6 +13,14 @@ _SEEK = (
     r"monitor for|list|report|"
     r"get|give me|show(?: me)?|see|notice|single out|track down|spy|look around for|box|label|annotate|tag|name)"
 )
+_GIVE = any_of(
+    r"(?:give|get|show|send|tell)(?: me| us)?",
+    words(
+        "draw make create produce compute generate predict provide return output find plot sketch put place add display"
+    ),
+    words("mark trace write compose say do let_me_see let_me_have could_i_have can_i_have i_want i_need i_would_like"),
+)
+_FEW = r"(?P<things>.+?)"
 _IT = r"(?:it|them|him|her|that|those|each|each one|every one)"
 
 
@@ -55,7 +63,7 @@ STOP = compiled(
 )
 
 TRACK = compiled(
-    rf"(?:track|follow|trail|tail|shadow)(?: after)? {THINGS}",
+    rf"(?:track(?! down)|follow|trail|tail|shadow)(?: after)? {THINGS}",
     rf"keep (?:track of|(?:your|an) eyes? on|tabs on) {THINGS}",
     rf"(?:stay|keep up|stick)(?: locked)? (?:on|onto|with|to) {THINGS}",
     rf"lock (?:on|onto|on to|in on) {THINGS}",
@@ -64,15 +72,12 @@ TRACK = compiled(
     rf"{_SEEK} {THINGS},? and (?:then )?(?:track|follow|keep track of|keep tracking|keep following|stay with) {_IT}",
     rf"track(?:ing)? of {THINGS}",
 )
-_OUTLINE = (
-    r"(?:(?:polygon(?:al)? )?outlines?|polygons?|contours?|boundar(?:y|ies)|silhouettes? lines?|borders?|perimeters?)"
-)
-_FOR = r"(?:of|for|around|about|on)"
+_OUTLINE = words("(?:polygon(?:al)?_)?outlines? polygons? contours? boundar(?:y|ies) borders? perimeters? shapes?")
+_FOR = r"(?:of|for|around|about|on|over|covering)"
 POLYGON = compiled(
     rf"(?:outline|polygonize|contour|trace|polygon|circle|delineate)(?: (?:the|all|every) {_OUTLINE} "
     rf"{_FOR})? (?:around (?:the edges? of )?)?{THINGS}",
-    r"(?:draw|give me|get(?: me)?|show(?: me)?|make|i want|i need|i would like|mark|find|trace|return|"
-    rf"compute|produce|plot|sketch|put)? ?(?:a|an|the|all|every|each|its|their)? ?{_OUTLINE} {_FOR} {THINGS}",
+    rf"{_GIVE}? ?(?:an?|the|all|every|each|its|their)? ?{_OUTLINE} {_FOR} {_FEW}(?: as (?:an? )?polygons?)?",
     rf"{_SEEK} {THINGS} (?:as|with|by|using|in) (?:a )?(?:polygons?|outlines?|contours?)",
     rf"draw around {THINGS}",
     rf"{_SEEK} {THINGS},? and (?:then )?(?:outline|trace) {_IT}",
@@ -82,8 +87,7 @@ SEGMENT = compiled(
     rf"(?:separate|split|isolate) {THINGS} from (?:the |its |their )?(?:background|rest|scene|image)(?: of .+)?",
     rf"(?:segment(?: out)?|mask(?: out| off)?|cut ?out|isolate|extract|crop out|colou?r in|shade|separate) {THINGS}",
     rf"cut {THINGS} out(?: of {PICTURE})?",
-    r"(?:give me|get(?: me)?|show(?: me)?|make|create|produce|compute|i want|i need|i would like|draw|"
-    rf"return|find|generate|predict|provide)? ?(?:a|an|the|all|every|some)? ?{_MASK} {_FOR} {THINGS}",
+    rf"{_GIVE}? ?(?:an?|the|all|every|some)? ?{_MASK} {_FOR} {THINGS}",
     r"(?:which|what|mark the|highlight the|show(?: me)? the|find the|give me the|colou?r the) pixels? "
     rf"(?:belong to|are|show|of|make up|that belong to|that are|contain|covers?|covered by) {THINGS}",
     rf"highlight {THINGS}",
@@ -116,8 +120,9 @@ _TEXT = r"(?:captions?|descriptions?|summary|overview|account)"
 CAPTION = compiled(
     r"(?:describe|caption|summari[sz]e|explain|narrate|comment on|characteri[sz]e|sum up|depict)(?: to "
     rf"me)?(?: {_ABOUT})?",
-    r"(?:give me|write|make|create|i want|i need|i would like|produce|provide|say|get me|generate|compose|"
-    rf"output|show me)? ?(?:an?|the|some)? ?(?:image |scene )?{_TEXT}(?: (?:of|for|about) {_ABOUT})?",
+    rf"{_GIVE}? ?(?:an?|the|some)? ?(?:image |scene )?{_TEXT}(?: (?:of|for|about) {_ABOUT})?",
+    rf"{_GIVE} (?:an?|one|two|three|some|a few) (?:sentences?|words?|lines?|paragraph) "
+    rf"(?:about|on|for|describing) {_ABOUT}",
     rf"(?:tell|show)(?: me| us)? (?:about )?{_ABOUT}",
     r"(?:tell me|say|show me) what (?:you|the camera|the robot) (?:can |are able to )?(?:see|sees|are "
     r"looking at|looking at|observe)",
@@ -157,6 +162,9 @@ MATCH = compiled(
     r"(?:check |verify |tell me |rate |test |see )?(?:does|do|is|how (?:well|much|closely) (?:does|do)|"
     rf"whether|if|how well) {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001) (?:a )?{_SHOWS}(?: (?:to|with|for))? "
     rf"(?:{_SUBJECT}|what (?:you|the camera) sees?)(?: well)?",
+    rf"(?:score|rate|compare|check|judge|match) {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001) "
+    rf"(?:against|with|to|for|on) {_SUBJECT}",
+    rf"is {_SUBJECT} (?:about|of|showing) {_C}",
     rf"(?:compare|match) {_SUBJECT} (?:with|to|against) {_CAPTIONED}:? ?{_C}",
     rf"(?:do|does|whether|if) (?:{_SUBJECT} and {_CAPTIONED} ?(?P<caption>\ue000\d+\ue001)) (?:match|fit|"
     r"agree|belong)(?: together)?",
@@ -165,11 +173,11 @@ MATCH = compiled(
     rf"(?:caption|description))(?: (?:for|of) {_SUBJECT})?",
     rf"is (?:this|the) (?:caption|description|text) (?:right|correct|true|fitting)(?: (?:for|of) {_SUBJECT})?:? {_C}",
 )
-_WHERE = r"(?:where ?abouts?|where(?: exactly)?|in which (?:place|part of the (?:image|picture)))"
+_WHERE = rf"(?:where ?abouts?|where(?: exactly)?(?: in {PICTURE})?|in which (?:place|part of {PICTURE}))"
 _TELL = any_of(
     r"(?:tell|show)(?: me| us)?",
     r"i (?:would like|want|need) to know",
-    words("do_you_know any_idea find_out i_wonder say let_me_know point_out"),
+    words("do_you_know (?:can|do)_you_see any_idea find_out i_wonder say let_me_know point_out"),
 )
 TAKEN = re.compile(
     rf"where (?:is|was|are) (?:{PICTURE}|this|it) (?:taken|shot|made|photographed|recorded|set|happening)"
@@ -194,8 +202,7 @@ BOXED = re.compile(
     r"in) (?:an? )?(?:bounding |rectangular )?(?:box(?:es)?|rectangles?)"
 )
 DETECT = compiled(
-    r"(?:draw|put|place|give me|get me|show me|show|add|i want|i need|return|make|compute|display|provide)? "
-    rf"?{_BOXES} (?:around|for|of|on|over|about) {THINGS}",
+    rf"{_GIVE}? ?{_BOXES} (?:around|for|of|on|over|about) {THINGS}",
     r"(?:give me|tell me|show me|report|get|i need|i want|find|list|output|return)? ?(?:the |all )*(?:exact "
     r")?(?:locations|positions|places|coordinates|whereabouts|detections|instances|occurrences|locations?|"
     rf"positions?) (?:of|for) {THINGS}",
@@ -214,7 +221,7 @@ DETECT = compiled(
     r"arrives?|is (?:visible|there|seen|detected|present|around|in view|near)|are (?:visible|there|seen|"
     r"detected|present|around)|pass(?:es)?(?: by)?|walks? (?:by|in|past)|turns? up|is detected|moves?(?: "
     r"in)?|gets? (?:close|near)))?",
-    rf"(?:are|is) there any {THINGS}",
+    rf"are there any {THINGS}",
     r"(?:do|can|could) (?:you|we) (?:currently )?(?:see|spot|find|detect|notice|locate|recogni[sz]e|"
     r"identify) (?P<things>(?:any|all|some|the|every|each|many|these|those)\b.+)",
     rf"(?:do|can|could) (?:you|we) (?:currently )?(?:spot|find|detect|notice|locate|recogni[sz]e|identify) {THINGS}",
@@ -238,7 +245,7 @@ HOW_MANY = compiled(
     rf"quantity)(?: number)? of {THINGS}",
     rf"(?:tell me |count |say |report |find out |i (?:want|would like|need) to know )?how many {THINGS}",
 )
-EXISTENCE = r"\b(?:are|is)(?: there| visible)?\b|\b(?:do|can) you (?:see|count|find|spot)\b"
+EXISTENCE = r" ?\b(?:are|is|does|do|did|can|could|has|have|were|was)\b.*"
 ANSWER = compiled(
     r"(?:(?:tell|inform)(?: me| us)?|say|answer(?: me)?|find out|do you know|check|i (?:want|would like|"
     r"need) to know|i wonder|determine|explain|let me know|please say|question)[,:]? (?P<question>(?:what|"

@@ -109,7 +109,7 @@ class Rules:
         if found is None:
             return None
         refuse_question(request.text)
-        counted = re.sub(intents.EXISTENCE, " ", found["things"] or "")
+        counted = re.sub(intents.EXISTENCE, "", found["things"] or "")
         counted = strip_filler(re.sub(r"\s+", " ", counted).strip())
         self._nouns.items(take_region(counted)[0], request.source)
         _, how_many, rest = request.text.partition("how many")

@@ -138,7 +138,8 @@ nature: tree bush shrub hedge plant flower rose tulip sunflower daisy leaf branc
  moss vine cactus palm palm_tree pine_tree christmas_tree forest mountain hill cliff rock stone boulder pebble sand
  beach desert river lake pond stream sea ocean wave waterfall snow ice cloud sky sun moon star rainbow smoke fire flame
  soil mud dirt dust ground shadow path trail island cave garden bouquet wreath seed acorn pinecone shell seashell
- terrain lightning weed stick twig crop orchard fence_post stain spill leak rust hole dent scratch
+ terrain lightning weed stick twig crop orchard fence_post stain spill leak text logo watermark timestamp
+ rust hole dent scratch
 """.strip()
 
 _RARER_THINGS = """
