@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,19 +14,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision_llm_ros.errors import InputError
-from vision_llm_ros.training.datasets import Expression, InstanceSet, load_expressions, load_instances
 from vision_llm_ros.interfaces import Task, TaskSpec
-from vision_llm_ros.language.instructions import Instruction, build
+from vision_llm_ros.language.instructions import MAX_CLASSES, Instruction, build
 from vision_llm_ros.language.polygons import resample
 from vision_llm_ros.language.words import SYNONYMS
+from vision_llm_ros.model.geometry import to_cxcywh
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.training.augment import Sample, crop, mirror, paste, recolour, shrink
+from vision_llm_ros.training.datasets import Expression, InstanceSet, load_expressions, load_instances
 from vision_llm_ros.training.losses import Target
+
+logger = logging.getLogger(__name__)
 
 _ALL_CLASSES_SHARE, _DROPPED_SHARE, _SYNONYM_SHARE = 0.3, 0.25, 0.2
 _MOST_CLASSES = 20
 _SINGLE_TARGET_KINDS = ("unique", "position", "size", "relation")
 _POLYGON_POINTS = (8, 12, 16)
+_TRIES = 20
 
 
 @dataclass(frozen=True)
@@ -47,13 +52,27 @@ def _synonyms() -> dict[str, list[str]]:
 class DetectionData:
     """Draws detection, polygon and grounding batches, each determined by its seed alone."""
 
-    def __init__(self, annotations: Path, images: Path, referring: Sequence[Path] = (), side_px: int = 300) -> None:
+    def __init__(
+        self,
+        annotations: Path,
+        images: Path,
+        referring: Sequence[Path] = (),
+        side_px: int = 300,
+        randomness: bool = True,
+        stretch: bool = True,
+        location_range: int = 512,
+    ) -> None:
         """Read the annotation files; pictures are read when drawn.
 
+        Args:
+            side_px: side of the network's square input; `stretch` as in ModelConfig.
+            location_range: half the number of location bins, told in the instructions.
+            randomness: False lists every class in the same order, words and tokens at each step (for an ablation).
         Raises:
             InputError: a file is missing or damaged, or there is nothing to learn from.
         """
-        self.side_px = side_px
+        self.side_px, self.stretch = side_px, stretch
+        self.randomness, self.location_range = randomness, location_range
         self.dataset: InstanceSet = load_instances(annotations, images)
         self.names = tuple(self.dataset.categories.values())
         if not self.dataset.pictures or not self.names:
@@ -63,6 +82,9 @@ class DetectionData:
         for index, item in enumerate(self.dataset.instances):
             self._of_picture[item.image_id].append(index)
         self.pictures = [picture for picture in self.dataset.pictures if self._of_picture[picture.image_id]]
+        if not self.pictures:
+            raise InputError(f"{annotations}: none of {len(self.dataset.pictures)} pictures has an annotated object")
+        self._unreadable: set[Path] = set()
         self._chance = self._balanced()
         self._outlined = [
             position
@@ -76,6 +98,16 @@ class DetectionData:
             self._expressions += [e for e in found if e.kind in _SINGLE_TARGET_KINDS and len(e.annotation_ids) == 1]
         self._position = {picture.image_id: position for position, picture in enumerate(self.pictures)}
 
+    @property
+    def expressions(self) -> int:
+        """How many referring expressions there are to learn grounding from."""
+        return len(self._expressions)
+
+    @property
+    def outlined(self) -> int:
+        """How many pictures have outlines to learn polygons from."""
+        return len(self._outlined)
+
     def _balanced(self) -> NDArray[np.float64]:
         """Chance of each picture: by its rarest class (repeat-factor sampling, LVIS, appendix B)."""
         holding = np.zeros(len(self.names))
@@ -85,11 +117,16 @@ class DetectionData:
             per_picture.append(labels)
             holding[list(labels)] += 1
         wanted = 0.05 * len(self.pictures)
-        repeat = np.array([max(max(1.0, (wanted / holding[label]) ** 0.5) for label in labels) for labels in per_picture])
+        needed = np.maximum(1.0, np.sqrt(wanted / np.maximum(holding, 1)))
+        repeat = np.array([max(needed[label] for label in labels) for labels in per_picture])
         return np.asarray(repeat / repeat.sum())
 
     def load(self, position: int) -> Sample:
-        """One picture as it is on disk, with its objects."""
+        """One picture as it is on disk, with its objects.
+
+        Raises:
+            InputError: the picture is missing or cannot be decoded.
+        """
         picture = self.pictures[position]
         pixels = cv2.imread(str(picture.path))
         if pixels is None:
@@ -104,6 +141,21 @@ class DetectionData:
             outlines,
             np.array([item.annotation_id for item in items], np.int64),
         )
+
+    def _load_or_other(self, position: int, rng: np.random.Generator) -> Sample:
+        """The picture, or another one where it cannot be read: one bad file does not end a run."""
+        for _ in range(_TRIES):
+            try:
+                return self.load(position)
+            except InputError as error:
+                self._name_once(self.pictures[position].path, error)
+                position = int(rng.integers(len(self.pictures)))
+        raise InputError(f"{_TRIES} pictures in a row cannot be read, the last {self.pictures[position].path}")
+
+    def _name_once(self, path: Path, error: InputError) -> None:
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            logger.warning("%s; another picture takes its place", error)
 
     def draw(self, task: Task, size: int, seed: tuple[int, ...]) -> list[Batch]:
         """Draw `size` pictures for a task; grounding gives one batch a picture, each with its own phrase."""
@@ -126,15 +178,21 @@ class DetectionData:
         if len(set(words)) < len(words):
             words = tuple(self.names[label] for label in listed)
         spec = TaskSpec(task, words, num_points=points)
-        tokens = tuple(int(k) for k in rng.permutation(512)[: len(listed)]) if rng.random() < 0.5 else ()
-        instruction = _renumbered(build(spec, int(rng.integers(1 << 30))), tokens)
+        tokens = tuple(int(k) for k in rng.permutation(MAX_CLASSES)[: len(listed)]) if rng.random() < 0.5 else ()
+        wording = int(rng.integers(1 << 30))
+        instruction = self._instruction(spec, wording if self.randomness else None)
+        if self.randomness:
+            instruction = _renumbered(instruction, tokens)
         places = {label: index for index, label in enumerate(listed)}
         return Batch(self._pixels(samples), instruction, [self._target(s, places, points) for s in samples])
 
+    def _instruction(self, spec: TaskSpec, wording: int | None) -> Instruction:
+        return build(spec, wording, location_range=self.location_range)
+
     def _augmented(self, position: int, rng: np.random.Generator) -> Sample:
-        sample = self.load(position)
+        sample = self._load_or_other(position, rng)
         if rng.random() < 0.3 and self._outlined:
-            sample = paste(sample, self.load(int(rng.choice(self._outlined))), rng)
+            sample = paste(sample, self._load_or_other(int(rng.choice(self._outlined)), rng), rng)
         if rng.random() < 0.5:
             sample = mirror(sample)
         fate = rng.random()
@@ -146,8 +204,10 @@ class DetectionData:
 
     def _listed(self, samples: list[Sample], rng: np.random.Generator) -> list[int]:
         """A random subset of the classes in random order: most of those present, some that are not."""
+        if not self.randomness:
+            return list(range(min(len(self.names), MAX_CLASSES)))
         if rng.random() < _ALL_CLASSES_SHARE:
-            return [int(label) for label in rng.permutation(len(self.names))]
+            return [int(label) for label in rng.permutation(len(self.names))][:MAX_CLASSES]
         present = sorted({int(label) for sample in samples for label in sample.labels})
         kept = [label for label in present if rng.random() > _DROPPED_SHARE][:_MOST_CLASSES]
         absent = [label for label in range(len(self.names)) if label not in present]
@@ -156,48 +216,58 @@ class DetectionData:
         return [listed[index] for index in rng.permutation(len(listed))]
 
     def _wording(self, name: str, rng: np.random.Generator) -> str:
-        others = self._synonyms.get(name)
+        others = self._synonyms.get(name) if self.randomness else None
         return str(rng.choice(others)) if others and rng.random() < _SYNONYM_SHARE else name
 
     def _grounding(self, rng: np.random.Generator) -> Batch:
         """A picture, a phrase that means one object in it; not mirrored or cropped, words speak of places."""
         if not self._expressions:
             raise InputError("Grounding needs referring expressions; name them with --referring")
-        expression = self._expressions[int(rng.integers(len(self._expressions)))]
-        sample = self.load(self._position[expression.image_id])
+        expression, sample = self._spoken_of(rng)
         sample = replace(sample, image_rgb_u8=recolour(sample.image_rgb_u8, rng))
         chosen = sample.keep(sample.instance_ids == expression.annotation_ids[0])
         phrase = expression.sentence.removeprefix("the ").removesuffix(" in the image")
-        instruction = build(TaskSpec(Task.GROUND, (phrase,), phrase=phrase), int(rng.integers(1 << 30)))
+        wording = int(rng.integers(1 << 30))
+        spec = TaskSpec(Task.GROUND, (phrase,), phrase=phrase)
+        instruction = self._instruction(spec, wording if self.randomness else None)
         places = {int(chosen.labels[0]): 0}
         return Batch(self._pixels([chosen]), instruction, [self._target(chosen, places, 2)])
 
+    def _spoken_of(self, rng: np.random.Generator) -> tuple[Expression, Sample]:
+        for _ in range(_TRIES):
+            expression = self._expressions[int(rng.integers(len(self._expressions)))]
+            position = self._position[expression.image_id]
+            try:
+                return expression, self.load(position)
+            except InputError as error:
+                self._name_once(self.pictures[position].path, error)
+        raise InputError(f"{_TRIES} pictures in a row cannot be read, the last {self.pictures[position].path}")
+
     def _pixels(self, samples: list[Sample]) -> Tensor:
-        squares = [Letterbox(_size(sample), self.side_px, stretch=True).apply(sample.image_rgb_u8) for sample in samples]
+        squares = [self._square(sample).apply(sample.image_rgb_u8) for sample in samples]
         return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).contiguous()
+
+    def _square(self, sample: Sample) -> Letterbox:
+        return Letterbox((sample.image_rgb_u8.shape[1], sample.image_rgb_u8.shape[0]), self.side_px, self.stretch)
 
     def _target(self, sample: Sample, places: dict[int, int], num_points: int) -> Target:
         wanted = np.array([int(label) in places for label in sample.labels], bool)
         objects, crowds = sample.keep(wanted & ~sample.crowd), sample.keep(wanted & sample.crowd)
-        size = np.array(_size(sample), np.float32)
+        square = self._square(sample)
         points, known = _points(objects, num_points)
         return Target(
             torch.tensor([places[int(label)] for label in objects.labels], dtype=torch.long),
-            _unit_boxes(objects.boxes_xyxy_px, size),
+            _unit_boxes(objects.boxes_xyxy_px, square),
             torch.tensor([places[int(label)] for label in crowds.labels], dtype=torch.long),
-            _unit_boxes(crowds.boxes_xyxy_px, size),
-            torch.from_numpy((points / size).astype(np.float32)),
+            _unit_boxes(crowds.boxes_xyxy_px, square),
+            torch.from_numpy(square.to_unit(points)),
             torch.from_numpy(known),
         )
 
 
-def _size(sample: Sample) -> tuple[int, int]:
-    return sample.image_rgb_u8.shape[1], sample.image_rgb_u8.shape[0]
-
-
-def _unit_boxes(boxes_xyxy_px: NDArray[np.float32], size_wh: NDArray[np.float32]) -> Tensor:
-    low, high = boxes_xyxy_px[:, :2] / size_wh, boxes_xyxy_px[:, 2:] / size_wh
-    return torch.from_numpy(np.concatenate([(low + high) / 2, high - low], 1).astype(np.float32))
+def _unit_boxes(boxes_xyxy_px: NDArray[np.float32], square: Letterbox) -> Tensor:
+    """Boxes as float[N, 4], cxcywh fractions of the network's square."""
+    return to_cxcywh(torch.from_numpy(square.to_unit(boxes_xyxy_px.reshape(-1, 2, 2)).reshape(-1, 4)))
 
 
 def _points(objects: Sample, num_points: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -232,4 +302,3 @@ def _renumbered(instruction: Instruction, tokens: tuple[int, ...]) -> Instructio
     old_map = instruction.class_map
     changed = replace(instruction, class_tokens=tokens)
     return replace(changed, text=instruction.text.replace(old_map, changed.class_map))
-

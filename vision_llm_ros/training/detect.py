@@ -6,7 +6,7 @@ teaches the token rows, the adapters and the tokenizer's decoder on detection, p
 
 from __future__ import annotations
 
-import csv
+import contextlib
 import logging
 import math
 import time
@@ -29,6 +29,8 @@ from vision_llm_ros.model.tokenizer import ImageTokens
 from vision_llm_ros.training.data import Batch, DetectionData
 from vision_llm_ros.training.losses import Target, set_loss, tokenizer_loss
 from vision_llm_ros.training.matching import match
+from vision_llm_ros.training.run_log import RunLog
+from vision_llm_ros.training.team import Team
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
     text = list(model.text_encoder.parameters()) if model.config.text_mode == "trained" else []
     rate = config.learning_rate
     if config.stage == 1:
-        groups = [{"params": fresh, "lr": rate}, {"params": dense + text, "lr": rate / 10}]
+        groups: list[dict[str, Any]] = [{"params": fresh, "lr": rate}, {"params": dense + text, "lr": rate / 10}]
     else:
         lora = [p for name, p in model.llm.base.named_parameters() if f".{ADAPTER}." in name]
         groups = [
@@ -94,16 +96,30 @@ def learned_state(model: VisionLLM) -> dict[str, Tensor]:
 
 
 class Trainer:
-    """One training run in a folder: log.csv, checkpoint.pt (resumable), and the averaged weights inside it."""
+    """One training run in a folder: log.csv, losses.png, checkpoint.pt (resumable) with the averaged weights inside.
 
-    def __init__(self, model: VisionLLM, data: DetectionData, config: TrainConfig, folder: Path) -> None:
+    Attributes:
+        dtype: arithmetic of matrix products, float32 or bfloat16; parameters and losses stay float32.
+        team: the processes that learn together; each draws its own pictures.
+    """
+
+    def __init__(
+        self,
+        model: VisionLLM,
+        data: DetectionData,
+        config: TrainConfig,
+        folder: Path,
+        dtype: torch.dtype = torch.float32,
+        team: Team | None = None,
+    ) -> None:
         self.model, self.data, self.config, self.folder = model, data, config, folder
+        self.dtype, self.team = dtype, team or Team()
         folder.mkdir(parents=True, exist_ok=True)
         self.device = next(model.backbone.parameters()).device
         self.optimizer = torch.optim.AdamW(learnable(model, config), weight_decay=config.weight_decay)
         self.step = 0
+        self.team.agree(learned_state(model).values())
         self.average = {k: v.detach().clone() for k, v in learned_state(model).items()}
-        torch.manual_seed(config.seed)
 
     def resume(self) -> bool:
         """Continue from the folder's checkpoint, if there is one.
@@ -146,18 +162,23 @@ class Trainer:
         """Train to the last step; `progress(step, parts of the loss)` is called after each."""
         self.model.train()
         self.model.backbone.eval()
-        with (self.folder / "log.csv").open("a", newline="") as stream:
-            log = csv.writer(stream)
+        log = RunLog(self.folder, self.step) if self.team.leads else None
+        with contextlib.closing(log) if log else contextlib.nullcontext():
             for batches in self._prefetched():
                 started = time.perf_counter()
                 parts = self._learn(batches)
                 self.step += 1
                 parts["seconds"] = time.perf_counter() - started
-                log.writerow([self.step, *(f"{key}={value:.4f}" for key, value in parts.items())])
-                stream.flush()
+                if log is not None:
+                    log.add(self.step, str(batches[0].instruction.task), parts)
+                    self._keep(log)
                 progress(self.step, parts)
-                if self.step % self.config.save_every == 0 or self.step == self.config.steps:
-                    self.save()
+        self.team.wait()
+
+    def _keep(self, log: RunLog) -> None:
+        if self.step % self.config.save_every == 0 or self.step == self.config.steps:
+            self.save()
+            log.plot()
 
     def _prefetched(self) -> Iterator[list[Batch]]:
         """Batches of the remaining steps, the next one drawn while the current one is learnt."""
@@ -171,8 +192,10 @@ class Trainer:
 
     def _draw(self, step: int) -> list[Batch]:
         config = self.config
-        seed = (config.seed, config.stage, step)
+        seed: tuple[int, ...] = (config.seed, config.stage, step)
         dice = np.random.default_rng((*seed, 1)).random() if config.stage == 2 else 1.0
+        if self.team.rank:
+            seed = (*seed, self.team.rank)
         if dice < config.ground_share:
             return self.data.draw(Task.GROUND, config.batch_size, seed)
         if dice < config.ground_share + config.polygon_share:
@@ -181,21 +204,32 @@ class Trainer:
 
     def _learn(self, batches: list[Batch]) -> dict[str, float]:
         self._schedule()
+        # dropout of every step by its own seed, so that a resumed run repeats what an uninterrupted one does
+        torch.manual_seed(hash((self.config.seed, self.config.stage, self.step, self.team.rank)))
         self.optimizer.zero_grad(set_to_none=True)
         mean: dict[str, float] = {}
         for batch in batches:
-            loss, parts = self._loss(batch)
-            (loss / len(batches)).backward()
+            with self._arithmetic():
+                loss, parts = self._loss(batch)
+            (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
             for key, value in parts.items():
                 mean[key] = mean.get(key, 0.0) + value / len(batches)
         learning = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.team.mean_gradients(learning)
         norm = torch.nn.utils.clip_grad_norm_(learning, self.config.clip)
         if torch.isfinite(norm):
             self.optimizer.step()
             self._average()
         else:
             logger.warning("Step %d skipped: gradient is not finite", self.step)
-        return {"task": float(len(batches) > 1), **mean}
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        grounding = batches[0].instruction.task is Task.GROUND
+        return {"task": float(grounding), **mean, "gradient": float(norm), "learning_rate": rate}
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
+        if self.dtype is torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         model = self.model

@@ -38,6 +38,7 @@ class Target:
 
 def focal_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """Summed binary focal loss (RetinaNet, section 3.2); `weights` is 0 where neither answer is wrong."""
+    logits, targets = logits.float(), targets.float()
     probability = logits.sigmoid()
     loss = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     agreement = probability * targets + (1 - probability) * (1 - targets)
@@ -78,13 +79,19 @@ def tokenizer_loss(tokens: ImageTokens, dense_boxes: Tensor, targets: list[Targe
     Returns:
         the mean over the batch, and its parts for the log.
     """
-    parts = {"objectness": tokens.centres.new_zeros(()), "box": tokens.centres.new_zeros(()), "dense": tokens.centres.new_zeros(())}
+    parts = {
+        "objectness": tokens.centres.new_zeros(()),
+        "box": tokens.centres.new_zeros(()),
+        "dense": tokens.centres.new_zeros(()),
+    }
     for index, target in enumerate(targets):
         logits, boxes = tokens.class_logits[index], tokens.boxes_cxcywh[index]
         rows, columns = match(logits, boxes, target.labels, target.boxes_cxcywh)
         truth = torch.zeros_like(logits)
         truth[rows, target.labels[columns]] = 1.0
-        weights = torch.where(truth > 0, torch.ones_like(truth), _ignored(to_xyxy(boxes.detach()), target, logits.shape[1]))
+        weights = torch.where(
+            truth > 0, torch.ones_like(truth), _ignored(to_xyxy(boxes.detach()), target, logits.shape[1])
+        )
         count = max(len(rows), 1)
         parts["objectness"] = parts["objectness"] + CLASS_WEIGHT * focal_loss(logits, truth, weights) / count
         if len(rows):
