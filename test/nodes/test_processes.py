@@ -169,7 +169,7 @@ def test_results_follow_a_recording_with_its_own_clock(start: Start, bag: Path, 
         connections = [entry for entry in again._reader.connections if entry.topic == "/perception/detections"]
         assert connections, said
         results = [again._deserialize(data, entry.msgtype) for entry, _, data in again._reader.messages(connections)]
-    assert len(results) >= 8
+    assert len(results) >= 5  # a busy machine may lose some, as the newest frame wins
     assert {result.info.status for result in results} == {0}
     assert {result.header.stamp.sec for result in results} == {1}
     assert max(result.info.frame_age_ms for result in results) < 100

@@ -36,6 +36,7 @@ from vision_llm_ros.nodes.process import ros
 from vision_llm_ros.runtime.pictures import PICTURE_SUFFIXES, read_picture
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+SETTLE_S = 0.3
 ImageMessage: TypeAlias = Image | CompressedImage
 
 
@@ -179,6 +180,9 @@ class PlayerNode(Node):
                     f"{there} of {wanted} subscribers of {publisher.topic_name} came within "
                     f"{self._options.wait_timeout:g} s; is the perception node running in the same ROS domain?"
                 )
+        if wanted:
+            # They know of this publisher a moment later than it knows of them; what is sent before is lost.
+            self._stop.wait(SETTLE_S)
 
     def _send(self, publisher: Publisher, shot: Shot) -> None:
         message = shot.message
