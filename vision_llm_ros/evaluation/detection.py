@@ -127,7 +127,7 @@ class _Judged:
         part = self.precision if threshold is None else self.precision[threshold : threshold + 1]
         part = part if place is None else part[..., place]
         part = part[part > -1]
-        return float(part.mean()) if part.size else None
+        return round(float(part.mean()), 9) if part.size else None
 
     def per_class(self) -> dict[str, dict[str, Any]]:
         return {
@@ -150,7 +150,7 @@ class _Judged:
             times = rng.multinomial(self.picture_count, even).astype(float)
             values.append(np.nanmean([part.ap50(times) for part in self.per_picture] or [np.nan]))
         low, high = np.nanpercentile(values, [2.5, 97.5])
-        return [float(low), float(high)]
+        return [round(float(low), 9), round(float(high), 9)]
 
 
 def _judge(

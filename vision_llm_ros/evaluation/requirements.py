@@ -102,7 +102,8 @@ def unmet(requirements: Sequence[Requirement], report: Mapping[str, Any]) -> lis
 
 
 def _unknown(metric: str, known: Collection[str]) -> ConfigError:
-    close = difflib.get_close_matches(metric, known, n=1)
+    begun = sorted(name for name in known if name.startswith(metric))
+    close = begun or difflib.get_close_matches(metric, sorted(known), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
     listed = sorted(name for name in known if name.count(".") <= 1)[:40]
     return ConfigError(f"Unknown metric {metric!r}{hint} Known: {', '.join(listed)}")

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -33,7 +35,7 @@ class Trial:
         seed: of everything drawn at random.
         quiet: no progress bar.
         images: pictures read so far.
-        skipped: pictures that could not be read; failed: pictures on which the model failed.
+        skipped: pictures that could not be read; failed: calls of the model that failed.
     """
 
     engine: Engine | None = None
@@ -70,7 +72,7 @@ class Trial:
             raise InputError(f"None of {len(pictures)} pictures could be read: {first or 'the list is empty'}")
 
     def ask(self, name: str, image: Image, specs: Sequence[TaskSpec]) -> tuple[Perception, ...]:
-        """The model's answers on one picture; where it fails, the picture is counted and answers are Status.ERROR."""
+        """The model's answers on one picture; where it fails, that is counted and all are Status.ERROR."""
         assert self.engine is not None
         started = time.perf_counter()
         try:
@@ -85,9 +87,9 @@ class Trial:
         return answers
 
     def finish(self) -> None:
-        """Raise `EngineError` when the model failed on every picture."""
+        """Raise `EngineError` when the model failed every time."""
         if self.failed and not self.latencies_ms:
-            raise EngineError(f"The model failed on all {self.failed} pictures: {self.notes.lines()[0]}")
+            raise EngineError(f"The model failed in all {self.failed} calls: {self.notes.lines()[0]}")
 
     def account(self, files: Iterable[Path]) -> dict[str, Any]:
         """images, seconds, latency, model, skipped, failed, notes and the hash of everything read."""
@@ -138,7 +140,7 @@ def model_values(engine: Engine) -> dict[str, str]:
 
 
 def machine_values() -> dict[str, Any]:
-    """CPU model, cores, threads in use, memory-independent facts that explain the seconds."""
+    """What explains the seconds: CPU model, cores, threads in use, system, Python."""
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count() or 0,
@@ -172,9 +174,5 @@ def _cpu_model() -> str:
 
 def _threads() -> int:
     """Threads of torch where it runs, else those of OpenCV."""
-    import sys
-
-    import cv2
-
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads() if torch is not None else cv2.getNumThreads())
