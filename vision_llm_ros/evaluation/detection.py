@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_llm_ros.training.datasets import Instance, Picture
 from vision_llm_ros.interfaces import Box
+from vision_llm_ros.training.datasets import Instance, Picture
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 BOOTSTRAP_ROUNDS = 300
