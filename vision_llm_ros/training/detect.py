@@ -162,6 +162,8 @@ class Trainer:
         """Train to the last step; `progress(step, parts of the loss)` is called after each."""
         self.model.train()
         self.model.backbone.eval()
+        if self.model.config.text_mode != "trained":
+            self.model.text_encoder.eval()  # its embeddings are kept for the whole run; dropout would spoil them
         log = RunLog(self.folder, self.step) if self.team.leads else None
         with contextlib.closing(log) if log else contextlib.nullcontext():
             for batches in self._prefetched():
