@@ -10,6 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from vision_llm_ros.config import ModelConfig, load_model_config
 from vision_llm_ros.errors import ConfigError
 
 PACKAGE = "vision_llm_ros"
@@ -43,6 +44,15 @@ def config_path(name: str) -> Path:
         known = ", ".join(sorted(entry.name for entry in folder.iterdir())) or "nothing"
         raise ConfigError(f"No {name} in {folder}, which holds {known}")
     return path
+
+
+def load_preset(name: str) -> ModelConfig:
+    """Read a model preset by its name (config/NAME.yaml) or by the path of a YAML file.
+
+    Raises:
+        ConfigError: no such preset, or a bad value in it.
+    """
+    return load_model_config(Path(name) if name.endswith((".yaml", ".yml")) else config_path(f"{name}.yaml"))
 
 
 def weights_path() -> Path:

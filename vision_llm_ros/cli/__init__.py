@@ -14,7 +14,7 @@ import sys
 from vision_llm_ros import __version__
 from vision_llm_ros.errors import VisionLLMError
 
-COMMANDS: tuple[str, ...] = ("perceive", "eval", "listen", "demo", "make-bag", "replay", "doctor")
+COMMANDS: tuple[str, ...] = ("perceive", "eval", "listen", "demo", "make-bag", "replay", "doctor", "train", "weights")
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -6,6 +6,7 @@ import logging
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from vision_llm_ros.errors import InputError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
+from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
 from vision_llm_ros.training.data import DetectionData
 from vision_llm_ros.training.detect import TrainConfig, learned_state
 from vision_llm_ros.training.import_ssd import fit_phrases, load_dense_head, load_pyramid, read_graph
@@ -33,13 +35,15 @@ def from_detector(model: VisionLLM, data: DetectionData, folder: Path | None = N
     Raises:
         WeightsError: the graph is not there; the message says what else to start from.
     """
+    fit_phrases(model.tokenizer.scorer, model.text_encoder)
+    if not isinstance(model.backbone, MobileNetV2Pyramid):
+        return  # another backbone brings its own pretrained weights
     try:
         graph = read_graph(folder)
     except WeightsError as error:
         raise WeightsError(f"{error}. Or start from weights or an earlier run: --init FOLDER") from error
     load_pyramid(model.backbone, graph)
     load_dense_head(model.tokenizer.dense, graph, model.backbone, fitting_pictures(data))
-    fit_phrases(model.tokenizer.scorer, model.text_encoder)
 
 
 def fitting_pictures(data: DetectionData, count: int = _FITTING_PICTURES) -> list[Tensor]:
@@ -73,7 +77,7 @@ def from_folder(model: VisionLLM, source: Path) -> None:
     weights.fill(own, stored, str(source))
 
 
-def read_checkpoint(source: Path) -> dict[str, dict[str, Tensor]]:
+def read_checkpoint(source: Path) -> dict[str, Any]:
     """Read the checkpoint of a run folder, or a checkpoint file; of a run in two stages the later one.
 
     Raises:
