@@ -56,7 +56,7 @@ class ModelConfig:
     name: str = setting("nano", "name published with every result")
     image_size_px: int = setting(300, "side of the square the frame is brought to, pixels", low=64, high=1536)
     stretch: bool = setting(True, "fill the square, as the nano pyramid was pretrained; false keeps the aspect ratio")
-    backbone: str = setting("ssd_mobilenet_v2", "pyramid", choices=("ssd_mobilenet_v2", "efficientnet_lite0", "hub"))
+    backbone: str = setting("ssd_mobilenet_v2", "pyramid", choices=("ssd_mobilenet_v2", "hub"))
     backbone_source: str = setting("", "folder or hub id of a backbone for backbone=hub")
     backbone_revision: str = setting("", "pinned hub revision of backbone_source")
     text_encoder: str = setting("minilm", "'minilm' (PyPI package), a folder or a hub id")
@@ -85,6 +85,8 @@ class ModelConfig:
         check_ranges(self)
         if self.width % self.num_heads:
             raise ConfigError(f"ModelConfig.width: expected a multiple of num_heads={self.num_heads}, got {self.width}")
+        if self.backbone == "hub" and not self.backbone_source:
+            raise ConfigError("ModelConfig.backbone_source: backbone=hub needs a folder or a hub id, got nothing")
         if self.location_bins % 2 == 0:
             raise ConfigError(f"ModelConfig.location_bins: expected an odd number, got {self.location_bins}")
 

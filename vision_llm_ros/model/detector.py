@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from vision_llm_ros.config import ModelConfig
 from vision_llm_ros.language.instructions import Instruction
+from vision_llm_ros.model.backbone import build_backbone
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
 from vision_llm_ros.model.set_decoder import ADAPTER, Prefix, SetDecoder, SetLogits
 from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.model.tokenizer import EncodedImage, ImageTokenizer, ImageTokens
@@ -37,17 +37,37 @@ class VisionLLM(nn.Module):
     Which parts learn is decided by the training stage; the language model's own parameters never do.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, llm_dtype: torch.dtype = torch.float32) -> None:
+        """Build the network around its pretrained parts; what this project trains is still random.
+
+        Args:
+            llm_dtype: of the language model's own weights; other than float32 only under autocast of the same type.
+        Raises:
+            ConfigError, WeightsError: a pretrained part is missing, damaged or of the wrong kind.
+        """
         super().__init__()
         self.config = config
-        self.backbone = MobileNetV2Pyramid()
+        self.backbone = build_backbone(config)
         self.text_encoder = TextEncoder(config.text_encoder, config.text_revision)
         self.text_encoder.requires_grad_(config.text_mode == "trained")
         self.tokenizer = ImageTokenizer(config, self.backbone.channels[1:], self.text_encoder.width)
-        self.llm = LanguageModel(config.llm, config.llm_revision, config.llm_layers, config.llm_quantization)
+        self.llm = LanguageModel(config.llm, config.llm_revision, config.llm_layers, config.llm_quantization, llm_dtype)
         self.llm.add_adapter(ADAPTER, config.lora_rank, config.lora_alpha, config.lora_dropout)
         embedding_std = float(self.llm.base.embed_tokens.weight.float().std())
         self.decoder = SetDecoder(config, self.llm.width, embedding_std)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Every tensor that is stored with our weights: backbone.*, tokenizer.*, decoder.*, adapter.*.
+
+        Not the language model's own, nor a published backbone's; the text encoder's (text.*) only where it is trained.
+        """
+        parts = {"tokenizer": self.tokenizer.state_dict(), "decoder": self.decoder.state_dict()}
+        parts["adapter"] = self.llm.adapter_state(ADAPTER)
+        if self.config.backbone != "hub":
+            parts["backbone"] = self.backbone.state_dict()
+        if self.config.text_mode == "trained":
+            parts["text"] = self.text_encoder.state_dict()
+        return {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()}
 
     def encode_image(self, images_rgb_u8: Tensor) -> EncodedImage:
         """Words-free part of the work, once per frame: uint8[B, 3, S, S]."""

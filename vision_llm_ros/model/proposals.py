@@ -19,6 +19,7 @@ from vision_llm_ros.model.pyramid import MobileNetV2Pyramid, make_anchors
 RANKS = (128, 160, 128, 96, 96, 64)
 NUM_CONCEPTS = 80
 _ABSENT_LOGIT = 6.0
+_OTHER_RANK = 128
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,22 @@ class DenseFeatures:
 class DenseHead(nn.Module):
     """Concept logits and box deltas from every level at stride 16 and coarser."""
 
-    def __init__(self, channels: tuple[int, ...] = MobileNetV2Pyramid.channels[1:], ranks: tuple[int, ...] = RANKS):
+    def __init__(self, channels: tuple[int, ...] = MobileNetV2Pyramid.channels[1:], ranks: tuple[int, ...] = ()):
         super().__init__()
+        ranks = ranks or _ranks(channels)
         self.anchors_per_cell = (3, *[6] * (len(channels) - 1))
-        self.reduce = nn.ModuleList(nn.Conv2d(c, r, 3, padding=1, bias=False) for c, r in zip(channels, ranks, strict=True))
+        self.reduce = nn.ModuleList(
+            nn.Conv2d(c, r, 3, padding=1, bias=False) for c, r in zip(channels, ranks, strict=True)
+        )
         self.concepts = nn.ModuleList(
             nn.Conv2d(r, a * NUM_CONCEPTS, 1) for r, a in zip(ranks, self.anchors_per_cell, strict=True)
         )
         self.deltas = nn.ModuleList(
             nn.Conv2d(c, a * 4, 3, padding=1) for c, a in zip(channels, self.anchors_per_cell, strict=True)
         )
+        for name, parameter in self.concepts.named_parameters():
+            if name.endswith("bias"):
+                nn.init.constant_(parameter, -_ABSENT_LOGIT)  # untrained, nothing is anywhere
 
     def forward(self, maps: list[Tensor]) -> DenseFeatures:
         """Score every anchor of the maps float[B, C_l, H_l, W_l] at stride 16 and coarser."""
@@ -58,6 +65,13 @@ class DenseHead(nn.Module):
         anchors = make_anchors([(m.shape[-2], m.shape[-1]) for m in maps], maps[0].device)
         boxes = apply_deltas(anchors.expand(len(maps[0]), -1, -1), torch.cat(deltas, 1).float())
         return DenseFeatures(torch.cat(semantics, 1), boxes)
+
+
+def _ranks(channels: tuple[int, ...]) -> tuple[int, ...]:
+    """Ranks of the class kernels: measured ones for the nano pyramid, a common one for any other."""
+    if channels == MobileNetV2Pyramid.channels[1:]:
+        return RANKS
+    return tuple(min(count, _OTHER_RANK) for count in channels)
 
 
 class PhraseScorer(nn.Module):

@@ -109,7 +109,7 @@ class MobileNetV2Pyramid(nn.Module):
 
 
 def make_anchors(sizes_hw: list[tuple[int, int]], device: torch.device | None = None) -> Tensor:
-    """SSD default boxes of the six maps from stride 16 on.
+    """SSD default boxes of the maps from stride 16 on.
 
     Returns:
         float[A, 4], cx, cy, w, h as fractions of the input; map by map, row-major, three boxes
@@ -117,7 +117,8 @@ def make_anchors(sizes_hw: list[tuple[int, int]], device: torch.device | None = 
 
     Source: SSD, section 2.2, with the scales 0.2..0.95 of the model zoo's configuration.
     """
-    scales = [0.2 + 0.15 * index for index in range(6)] + [1.0]
+    step = 0.75 / max(len(sizes_hw) - 1, 1)
+    scales = [0.2 + step * index for index in range(len(sizes_hw))] + [1.0]
     anchors = []
     for level, (height, width) in enumerate(sizes_hw):
         scale, larger = scales[level], (scales[level] * scales[level + 1]) ** 0.5

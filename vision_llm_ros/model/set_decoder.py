@@ -79,8 +79,9 @@ class SetDecoder(nn.Module):
         self.background = nn.Parameter(torch.zeros(llm_width))
         self.background_bias = nn.Parameter(torch.zeros(()))
         inputs = config.width + NUM_CONCEPTS + 6 * 16
-        self.to_llm = nn.Sequential(nn.LayerNorm(inputs), nn.Linear(inputs, llm_width))
-        nn.init.normal_(self.to_llm[1].weight, std=embedding_std / math.sqrt(inputs))
+        projection = nn.Linear(inputs, llm_width)
+        nn.init.normal_(projection.weight, std=embedding_std / math.sqrt(inputs))
+        self.to_llm = nn.Sequential(nn.LayerNorm(inputs), projection)
         self.head_norm = nn.LayerNorm(llm_width)
         self.class_scale = nn.Parameter(torch.tensor(0.1))
         self.location_scale = nn.Parameter(torch.tensor(0.1))
@@ -133,7 +134,9 @@ class SetDecoder(nn.Module):
         looks = (tokens.semantics * _SEMANTIC_SCALE).clamp(-2, 2)
         return self.to_llm(torch.cat([tokens.embeddings, looks, sine_embedding(geometry, 16)], -1))  # type: ignore[no-any-return]
 
-    def forward(self, llm: LanguageModel, prefix: Prefix, tokens: ImageTokens, valid: Tensor | None = None) -> SetLogits:
+    def forward(
+        self, llm: LanguageModel, prefix: Prefix, tokens: ImageTokens, valid: Tensor | None = None
+    ) -> SetLogits:
         """Decode one tuple per image token, all at once.
 
         Args:
@@ -169,7 +172,8 @@ class SetDecoder(nn.Module):
 
     def _class_logits(self, hidden: Tensor, prefix: Prefix, tokens: ImageTokens) -> Tensor:
         listed = self.class_scale * hidden @ self.rows[prefix.class_rows].T
-        listed = listed + self.pointer_query(hidden) @ self.pointer_key(prefix.class_states).T / math.sqrt(_POINTER_WIDTH)
+        pointers = self.pointer_query(hidden) @ self.pointer_key(prefix.class_states).T
+        listed = listed + pointers / math.sqrt(_POINTER_WIDTH)
         background = hidden @ self.background.unsqueeze(-1) + self.background_bias
         if self.config.region_prior:
             listed = listed + tokens.class_logits
@@ -233,4 +237,4 @@ def decode_points(logits: SetLogits, tokens: ImageTokens, reach: int = 2) -> Ten
     near = (best + torch.arange(-reach, reach + 1, device=best.device)).clamp(0, bins - 1)
     weights = functional.softmax(logits.locations.gather(-1, near), -1)
     offsets = ((weights * near).sum(-1) - half) / half
-    return tokens.centres.unsqueeze(2) + offsets.unflatten(-1, (-1, 2))
+    return tokens.centres.unsqueeze(2) + offsets.reshape(*offsets.shape[:-1], -1, 2)

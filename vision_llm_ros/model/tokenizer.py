@@ -76,7 +76,7 @@ class LanguageInjection(nn.Module):
         """Add what the phrases float[B, K, D] mean to the pixels float[B, D, H, W]."""
         pixels = level.flatten(2).transpose(1, 2)
         answer = self.attention(self.norm(pixels), text, text, need_weights=False)[0]
-        return (pixels + answer).transpose(1, 2).reshape(level.shape)
+        return (pixels + answer).transpose(1, 2).reshape(level.shape)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -158,11 +158,12 @@ class ImageTokenizer(nn.Module):
         self.place = nn.Linear(4 * 16, width)
         self.decoder = nn.ModuleList(DecoderLayer(config, levels) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
-        self.box_delta = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 4))
+        hidden, box_delta = nn.Linear(width, width), nn.Linear(width, 4)
+        self.box_delta = nn.Sequential(hidden, nn.GELU(), box_delta)
         self.object_delta = nn.Linear(width, 1)
         self.class_key = nn.Linear(text_width, width)
         self.class_query = nn.Linear(width, width)
-        for layer in (self.box_delta[-1], self.object_delta, self.class_query):
+        for layer in (box_delta, self.object_delta, self.class_query):
             nn.init.zeros_(layer.weight)  # start exactly at the proposals
             nn.init.zeros_(layer.bias)
 

@@ -68,7 +68,8 @@ def read_manifest(folder: Path) -> Manifest:
         config = from_mapping(ModelConfig, values["config"], str(path))
         return Manifest(config, dict(values["files"]), tuple(values["trained"]), dict(values["notes"]))
     except FileNotFoundError as error:
-        raise WeightsError(f"No weights in {folder}: {MANIFEST} is missing; reinstall, or train with vision-llm train") from error
+        advice = "install the package again, or train: vision-llm train --help"
+        raise WeightsError(f"No weights in {folder}: {MANIFEST} is missing; {advice}") from error
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise WeightsError(f"{path} is damaged ({error}); reinstall the package or restore the folder") from error
 
@@ -89,7 +90,9 @@ def verify(folder: Path) -> list[str]:
     return faults
 
 
-def save(folder: Path, config: ModelConfig, state: dict[str, Tensor], trained: Iterable[str], notes: dict[str, Any]) -> Manifest:
+def save(
+    folder: Path, config: ModelConfig, state: dict[str, Tensor], trained: Iterable[str], notes: dict[str, Any]
+) -> Manifest:
     """Write tensors named `module.rest`, one float16 file per module, and the manifest; other modules' files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     modules: dict[str, dict[str, Tensor]] = {}

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision_llm_ros.config import ModelConfig, RuntimeConfig, load_model_config
-from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError, VisionLLMError
+from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError, VisionLLMError, WeightsError
 from vision_llm_ros.interfaces import Detection, Engine, Frame, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.instructions import build, class_windows
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM, Words, select_tokens
 from vision_llm_ros.model.geometry import suppress_overlaps
 from vision_llm_ros.model.letterbox import Letterbox
-from vision_llm_ros.model.set_decoder import ADAPTER, decode_points
+from vision_llm_ros.model.set_decoder import decode_points
 from vision_llm_ros.model.tokenizer import EncodedImage, ImageTokens
 from vision_llm_ros.resources import config_path, weights_path
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 
 logger = logging.getLogger(__name__)
 
-_MODULES = ("backbone", "tokenizer", "decoder", "adapter")
+# where pretrained parts lie and how they are held; the weights fit all the same
+_PLACES = (
+    *("backbone_source", "backbone_revision", "text_encoder", "text_revision"),
+    *("llm", "llm_revision", "llm_quantization"),
+)
 _SET_TASKS = frozenset({Task.DETECT, Task.GROUND, Task.POLYGON})
 _REMEMBERED_COMMANDS = 16
 
@@ -203,24 +207,38 @@ def _inside(box_xyxy_px: NDArray[np.float32], spec: TaskSpec, size_wh_px: tuple[
     return bool(x_min <= centre_x <= x_max and y_min <= centre_y <= y_max)
 
 
-def load_model(folder: Path, expected: ModelConfig | None = None) -> tuple[VisionLLM, weights.Manifest]:
+def load_model(
+    folder: Path, expected: ModelConfig | None = None, llm_dtype: torch.dtype = torch.float32
+) -> tuple[VisionLLM, weights.Manifest]:
     """Build the network a weights folder describes and fill it.
 
+    Args:
+        expected: the preset; it may name other places of the same pretrained parts, e.g. local folders.
+        llm_dtype: see `VisionLLM`.
     Raises:
         WeightsError: files are missing, damaged or of another shape.
         ConfigError: the weights belong to another preset than `expected`.
     """
     manifest = weights.read_manifest(folder)
-    if expected is not None and expected != manifest.config:
-        raise ConfigError(f"The weights in {folder} were trained for another configuration than {expected.name!r}")
-    model = VisionLLM(manifest.config)
-    stored = weights.load(folder, _MODULES)
-    own = {f"backbone.{k}": v for k, v in model.backbone.state_dict().items()}
-    own |= {f"tokenizer.{k}": v for k, v in model.tokenizer.state_dict().items()}
-    own |= {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()}
-    own |= {f"adapter.{k}": v for k, v in model.llm.adapter_state(ADAPTER).items()}
+    if expected is not None:
+        _check_same(manifest.config, expected, folder)
+    model = VisionLLM(expected or manifest.config, llm_dtype)
+    own = model.learned()
+    stored = weights.load(folder, sorted({key.partition(".")[0] for key in own}))
     weights.fill(own, stored, str(folder))
     return model, manifest
+
+
+def _check_same(trained: ModelConfig, wanted: ModelConfig, folder: Path) -> None:
+    changed = {
+        entry.name: f"{entry.name} {getattr(trained, entry.name)!r}, not {getattr(wanted, entry.name)!r}"
+        for entry in fields(ModelConfig)
+        if getattr(trained, entry.name) != getattr(wanted, entry.name)
+    }
+    if moved := [changed.pop(name) for name in _PLACES if name in changed]:
+        logger.warning("The weights in %s were trained with %s", folder, "; ".join(moved))
+    if changed:
+        raise ConfigError(f"The weights in {folder} do not fit preset {wanted.name!r}: {'; '.join(changed.values())}")
 
 
 def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> Engine:
@@ -234,8 +252,22 @@ def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> E
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else config_path(f"{preset}.yaml")
     config = load_model_config(path)
     folder = Path(runtime.weights) if runtime.weights else weights_path() / config.name
+    if not runtime.weights and not (folder / weights.MANIFEST).is_file():
+        raise WeightsError(_how_to_get_weights(config.name, preset))
     started = time.perf_counter()
-    model, manifest = load_model(folder, config)
+    model, manifest = load_model(folder, config, choose_dtype(runtime.dtype, choose_device(runtime.device)))
     engine = TorchEngine(model, manifest, runtime)
-    logger.info("Loaded %s %s in %.1f s", engine.name, engine.weights_hash, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    logger.info(
+        "Loaded %s %s on %s, %s, in %.1f s", engine.name, engine.weights_hash, engine.device, engine.dtype, seconds
+    )
     return engine
+
+
+def _how_to_get_weights(name: str, preset: str) -> str:
+    train = f"vision-llm train detect --preset {preset} --annotations A.json --images DIR --out RUN"
+    reinstall = "install the package again, or " if name == ModelConfig().name else ""
+    return (
+        f"Preset {name!r} has no trained weights in {weights_path() / name}: {reinstall}train it with `{train}` and "
+        "`vision-llm train export RUN --out FOLDER`, then name FOLDER in the setting `weights`"
+    )

