@@ -1,60 +1,32 @@
-"""A tiny network of random parts and a data set of coloured shapes: whole paths in seconds, no packaged weights."""
+"""The miniature network as a preset, and a data set of coloured shapes: whole paths in seconds."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import miniature
 import numpy as np
 import torch
 import yaml
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 from vision_llm_ros.config import load_model_config
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
-from vision_llm_ros.training.detect import learned_state
 
-SHAPES = {"red square": (220, 40, 40), "green disc": (40, 200, 60), "blue bar": (40, 60, 220)}
-SIDE_PX = 96
+SHAPES = {"red box": (220, 40, 40), "green box": (40, 200, 60), "blue box": (40, 60, 220)}
 
 
 def write_preset(folder: Path, **changes: Any) -> Path:
-    """Write a preset of a tiny network whose pretrained parts are random and lie in `folder`."""
-    _write_tokenizer(folder / "llm")
-    torch.manual_seed(0)
-    llama = LlamaConfig(
-        vocab_size=128,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-    )
-    LlamaModel(llama).save_pretrained(folder / "llm")
-    _write_tokenizer(folder / "text")
-    bert = BertConfig(vocab_size=128, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)
-    BertModel(bert, add_pooling_layer=False).save_pretrained(folder / "text")
-    values = {
-        **{"name": "tiny", "image_size_px": SIDE_PX, "text_encoder": str(folder / "text"), "llm": str(folder / "llm")},
-        **{"width": 32, "num_heads": 4, "feedforward": 32, "num_queries": 12, "llm_layers": 2, "lora_rank": 4},
-        **{"decoder_layers": 1, "location_bins": 65, **changes},
-    }
+    """Write a preset of the miniature network whose pretrained parts are random and lie in `folder`."""
+    config = miniature.tiny_config(folder, **{"class_tokens": 512, "decoder_layers": 1, **changes})
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    path.write_text(yaml.safe_dump(dataclasses.asdict(config)), encoding="utf-8")
     return path
-
-
-def _write_tokenizer(folder: Path) -> None:
-    """Characters as words, so that no sentence is unknown."""
-    names = ["[PAD]", "[UNK]", *map(chr, range(33, 127))]
-    tokenizer = Tokenizer(models.WordLevel({name: index for index, name in enumerate(names)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]").save_pretrained(folder)
 
 
 def build_model(preset: Path) -> VisionLLM:
@@ -64,7 +36,7 @@ def build_model(preset: Path) -> VisionLLM:
 
 def write_weights(folder: Path, model: VisionLLM) -> Path:
     """Untrained weights of the model as a weights folder."""
-    weights.save(folder, model.config, learned_state(model), ("detect", "ground", "polygon"), {"data": "none"})
+    weights.save(folder, model.config, model.learned(), ("detect", "ground", "polygon"), {"data": "none"})
     return folder
 
 

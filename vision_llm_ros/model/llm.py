@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model.pretrained import guarded, load, read_config, read_tokenizer
 from vision_llm_ros.model.text import package_folder
+
+if TYPE_CHECKING:
+    from transformers.cache_utils import DynamicCache
 
 logger = logging.getLogger(__name__)
 
@@ -195,13 +198,23 @@ class LanguageModel(nn.Module):
         Returns:
             normalised last hidden states float[B, T, D] and the keys and values of past plus new tokens.
         """
+        cache = self.cache(past or [], len(embeds))
+        states = self.advance(embeds, position_ids, attend, cache)
+        return states, [(entry.keys, entry.values) for entry in cache.layers]
+
+    def cache(self, past: list[tuple[Tensor, Tensor]], batch: int) -> DynamicCache:
+        """Keys and values of `run` as a cache that `advance` adds to, for `batch` rows."""
         from transformers.cache_utils import DynamicCache
 
+        cache = DynamicCache()
+        for index, (keys, values) in enumerate(past):
+            cache.update(keys.expand(batch, -1, -1, -1), values.expand(batch, -1, -1, -1), index)
+        return cache
+
+    def advance(self, embeds: Tensor, position_ids: Tensor, attend: Tensor, cache: DynamicCache) -> Tensor:
+        """As `run`, with the earlier tokens in a cache, to which the new ones are added."""
         # transformers wants an additive mask; rows of padding may see nothing, which softmax survives
         mask = torch.zeros_like(attend, dtype=embeds.dtype).masked_fill_(~attend, torch.finfo(embeds.dtype).min)
-        cache = DynamicCache()
-        for index, (keys, values) in enumerate(past or []):
-            cache.update(keys.expand(len(embeds), -1, -1, -1), values.expand(len(embeds), -1, -1, -1), index)
         rotary = self.base.rotary_emb(embeds, position_ids)
         hidden = embeds
         for layer in self.base.layers:
@@ -214,4 +227,4 @@ class LanguageModel(nn.Module):
                 position_embeddings=rotary,
             )
             hidden = output[0] if isinstance(output, tuple) else output
-        return self.base.norm(hidden), [(entry.keys, entry.values) for entry in cache.layers]
+        return self.base.norm(hidden)  # type: ignore[no-any-return]

@@ -146,7 +146,8 @@ class SetDecoder(nn.Module):
         """
         hidden = self._query_states(llm, prefix, tokens, valid)
         return SetLogits(
-            self._class_logits(hidden[:, :, 0], prefix, tokens), self._location_logits(hidden[:, :, 1:], tokens)
+            self.class_logits(hidden[:, :, 0], prefix, tokens),
+            self.location_logits(hidden[:, :, 1:], self.location_prior(tokens, prefix.num_points)),
         )
 
     def _query_states(self, llm: LanguageModel, prefix: Prefix, tokens: ImageTokens, valid: Tensor | None) -> Tensor:
@@ -170,7 +171,8 @@ class SetDecoder(nn.Module):
         states, _ = llm.run(embeds, (prefix.length + positions).expand(batch, -1), attend, prefix.past)
         return self.head_norm(states[:, count:]).view(batch, count, per_set, width)  # type: ignore[no-any-return]
 
-    def _class_logits(self, hidden: Tensor, prefix: Prefix, tokens: ImageTokens) -> Tensor:
+    def class_logits(self, hidden: Tensor, prefix: Prefix, tokens: ImageTokens) -> Tensor:
+        """Hidden states float[B, M, D] at `<cls>` to float[B, M, K + 1]."""
         listed = self.class_scale * hidden @ self.rows[prefix.class_rows].T
         pointers = self.pointer_query(hidden) @ self.pointer_key(prefix.class_states).T
         listed = listed + pointers / math.sqrt(_POINTER_WIDTH)
@@ -179,20 +181,24 @@ class SetDecoder(nn.Module):
             listed = listed + tokens.class_logits
         return torch.cat([listed, background], -1)
 
-    def _location_logits(self, hidden: Tensor, tokens: ImageTokens) -> Tensor:
-        logits = self.location_scale * hidden @ self.rows[self.vocabulary.locations].T
-        if self.config.region_prior:
-            logits = logits + self._location_prior(tokens, hidden.shape[2])
-        return logits
+    def location_logits(self, hidden: Tensor, prior: Tensor) -> Tensor:
+        """Hidden states float[B, M, C, D] at coordinates and their prior to float[B, M, C, bins]."""
+        return self.location_scale * hidden @ self.rows[self.vocabulary.locations].T + prior
 
-    def _location_prior(self, tokens: ImageTokens, count: int) -> Tensor:
-        """Gaussian around the tokenizer's own box (corners) or its inscribed ellipse (outline points)."""
+    def location_prior(self, tokens: ImageTokens, num_points: int) -> Tensor:
+        """Gaussian around the tokenizer's own box (corners) or its inscribed ellipse (outline points).
+
+        Returns:
+            float[B, M, 2 * num_points, bins]; zeros without the region prior.
+        """
         half = self.config.location_bins // 2
         sides = tokens.boxes_cxcywh[..., 2:].detach()
-        places = _expected_offsets(count // 2, sides.device) * sides.unsqueeze(-2) / 2
+        if not self.config.region_prior:
+            return sides.new_zeros(*sides.shape[:2], 2 * num_points, self.config.location_bins)
+        places = _expected_offsets(num_points, sides.device) * sides.unsqueeze(-2) / 2
         places = places.flatten(-2)
-        spread = self.prior_spread[0 if count == 4 else 1].exp()
-        width = (spread * sides.repeat(1, 1, count // 2) * half + 1.0).unsqueeze(-1)
+        spread = self.prior_spread[0 if num_points == 2 else 1].exp()
+        width = (spread * sides.repeat(1, 1, num_points) * half + 1.0).unsqueeze(-1)
         bins = torch.arange(-half, half + 1, device=sides.device, dtype=sides.dtype)
         return (-0.5 * ((bins - places.unsqueeze(-1) * half) / width) ** 2).clamp(min=_FAR)
 
