@@ -1,7 +1,12 @@
 """Language-driven camera perception for ROS 2: one vision LLM, five systems, honest results."""
 
+import os
 from pkgutil import extend_path
 from typing import TYPE_CHECKING
+
+# A robot's cores are shared. OpenMP threads that spin while they wait for one that does not run made a frame take
+# 40 times as long on two busy cores; sleeping ones cost nothing. Read when torch is loaded, hence here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Run from a source tree, the generated half (msg, srv, action and their type support)
 # is the one that pip or colcon installed.
