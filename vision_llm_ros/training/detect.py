@@ -51,6 +51,7 @@ class TrainConfig:
     polygon_sets: int = setting(4, "the same for polygons, which are longer", low=1)
     polygon_share: float = setting(0.15, "share of polygon steps in stage 2, 0..1", low=0.0, high=1.0)
     ground_share: float = setting(0.25, "share of grounding steps in stage 2, 0..1", low=0.0, high=1.0)
+    class_heads: bool = setting(True, "the tokenizer's corrections of the imported class scores learn too")
     save_every: int = setting(50, "steps between checkpoints", low=1)
     seed: int = setting(0, "of everything random", low=0)
 
@@ -65,6 +66,9 @@ def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
     if model.config.backbone != "hub":  # beside another backbone the dense branch starts from nothing
         dense += model.tokenizer.dense.parameters()
     imported = {id(parameter) for parameter in dense}
+    if not config.class_heads:
+        heads = (model.tokenizer.object_delta, model.tokenizer.class_query, model.tokenizer.class_key)
+        imported |= {id(parameter) for head in heads for parameter in head.parameters()}
     fresh = [p for p in model.tokenizer.parameters() if id(p) not in imported]
     text = list(model.text_encoder.parameters()) if model.config.text_mode == "trained" else []
     rate = config.learning_rate
