@@ -153,8 +153,10 @@ setup(
     extras_require={
         "demo": ["scikit-learn"],  # two more sample photographs
         "train": ["tensorboard"],
-        "dev": ["pytest", "pytest-cov", "ruff", "mypy", "import-linter"],
+        "dev": ["pytest", "pytest-cov", "hypothesis", "psutil", "ruff", "mypy", "import-linter"],
         "gpu": ["tensorrt", "onnx", "bitsandbytes"],
+        "viewers": ["rerun-sdk"],
+        "fleet": ["ray"],
     },
     zip_safe=False,
 )
