@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_llm_ros import resources
-from vision_llm_ros.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -219,11 +218,10 @@ def check_weights() -> Iterator[Finding]:
 
 
 def _verified(folder: Path) -> Finding:
-    verify = importlib.import_module("vision_llm_ros.model.weights").verify
-    try:
-        verify(folder)
-    except WeightsError as error:
-        return Finding("weights", State.BROKEN, str(error), "Install the package again")
+    from vision_llm_ros.model.weights import verify
+
+    if faults := verify(folder):
+        return Finding("weights", State.BROKEN, "; ".join(faults), "Install the package again")
     return Finding("weights", State.OK, f"{folder}: checksums are right")
 
 

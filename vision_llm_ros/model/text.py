@@ -45,6 +45,11 @@ class TextEncoder(nn.Module):
         self.width: int = self.bert.config.hidden_size
         self._known: OrderedDict[str, Tensor] = OrderedDict()
 
+    def train(self, mode: bool = True) -> TextEncoder:
+        """As in `nn.Module`; what is remembered is forgotten, it may be learnt anew."""
+        self._known.clear()
+        return super().train(mode)
+
     def encode(self, phrases: tuple[str, ...]) -> Tensor:
         """Embed with gradient and without cache: float[len(phrases), D], unit length."""
         device = next(self.bert.parameters()).device

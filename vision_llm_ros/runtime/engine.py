@@ -155,7 +155,7 @@ class TorchEngine:
 
     def _read(self, spec: TaskSpec) -> Words:
         """What depends on words alone, kept for the commands used last."""
-        key = (spec.task, spec.classes, spec.num_points, spec.instruction)
+        key = (spec.task, spec.classes, spec.phrase, spec.num_points, spec.instruction)
         if key not in self._words:
             instruction = build(spec, location_range=self.config.location_bins // 2)
             self._words[key] = self.model.read(instruction)
@@ -172,39 +172,36 @@ class TorchEngine:
     def _detections(
         self, points: Tensor, scores: Tensor, classes: tuple[str, ...], transform: Letterbox, spec: TaskSpec
     ) -> list[Detection]:
-        """Tuples to detections: thresholded, overlaps removed, inside the region, in source pixels.
+        """Tuples to detections: inside the region, thresholded, overlaps removed, in source pixels.
 
         Args:
             points: float[M, P, 2] fractions; two corners or an outline.
             scores: float[M, K].
         """
-        rows, labels = (scores >= max(self.runtime.score_threshold, 1e-3)).nonzero(as_tuple=True)
-        values = scores[rows, labels]
-        order = values.argsort(descending=True)[: 4 * self.runtime.max_detections]
-        rows, labels, values = rows[order], labels[order], values[order]
-        low, high = points[rows].amin(1), points[rows].amax(1)
-        boxes = torch.cat([low, high], -1)
-        kept = suppress_overlaps(boxes, labels, self.runtime.iou_threshold, self.runtime.max_detections)
-        corners = transform.to_source(boxes[kept].reshape(-1, 2, 2).cpu().numpy()).reshape(-1, 4)
-        outlines = transform.to_source(points[rows[kept]].cpu().numpy())
+        outlines = transform.to_source(points.cpu().numpy())
+        boxes = np.concatenate([outlines.min(1), outlines.max(1)], -1)
+        acceptable = torch.from_numpy(_acceptable(boxes, spec, transform.source_wh_px)).to(scores.device)
+        good = (scores >= max(self.runtime.score_threshold, 1e-3)) & acceptable[:, None]
+        rows, labels = good.nonzero(as_tuple=True)
+        order = scores[rows, labels].argsort(descending=True)[: 4 * self.runtime.max_detections]
+        rows, labels = rows[order], labels[order]
+        unit = torch.cat([points.amin(1), points.amax(1)], -1)[rows]
+        kept = suppress_overlaps(unit, labels, self.runtime.iou_threshold, self.runtime.max_detections)
         answers = []
-        for box, outline, label, score in zip(
-            corners, outlines, labels[kept].tolist(), values[kept].tolist(), strict=True
-        ):
-            if box[2] - box[0] < 1 or box[3] - box[1] < 1 or not _inside(box, spec, transform.source_wh_px):
-                continue
-            polygon = outline if spec.num_points > 2 else None
-            box_xyxy_px = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-            answers.append(Detection(classes[label], label, float(score), box_xyxy_px, polygon))
+        for row, label in zip(rows[kept].tolist(), labels[kept].tolist(), strict=True):
+            x_min, y_min, x_max, y_max = map(float, boxes[row])
+            polygon = outlines[row] if spec.num_points > 2 else None
+            score = float(scores[row, label])
+            answers.append(Detection(classes[label], label, score, (x_min, y_min, x_max, y_max), polygon))
         return answers
 
 
-def _inside(box_xyxy_px: NDArray[np.float32], spec: TaskSpec, size_wh_px: tuple[int, int]) -> bool:
-    """True if the box's centre lies in the command's region."""
-    centre_x = (box_xyxy_px[0] + box_xyxy_px[2]) / 2 / size_wh_px[0]
-    centre_y = (box_xyxy_px[1] + box_xyxy_px[3]) / 2 / size_wh_px[1]
-    x_min, y_min, x_max, y_max = spec.region
-    return bool(x_min <= centre_x <= x_max and y_min <= centre_y <= y_max)
+def _acceptable(boxes_xyxy_px: NDArray[np.float32], spec: TaskSpec, size_wh_px: tuple[int, int]) -> NDArray[np.bool_]:
+    """bool[M]: boxes of at least one pixel with their centre in the command's region."""
+    low, high = boxes_xyxy_px[:, :2], boxes_xyxy_px[:, 2:]
+    centres = (low + high) / 2 / np.array(size_wh_px, np.float32)
+    inside = (centres >= spec.region[:2]) & (centres <= spec.region[2:])
+    return np.asarray(inside.all(1) & (high - low >= 1).all(1))
 
 
 def load_model(
