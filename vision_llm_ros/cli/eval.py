@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from vision_llm_ros.interfaces import Engine
 
 HELP = "measure the model on annotated pictures or sentences, task by task"
-EXACT = {"score_threshold": 0.0, "max_detections": 100}
+# Average precision wants the weak answers too; below this objectness they no longer move it.
+EXACT = {"score_threshold": 0.0, "objectness_threshold": 0.02, "max_detections": 100}
 ACCOUNT = ("images", "seconds", "latency_ms", "skipped", "failed")
 METRICS = {
     "detect": ("box_ap", "box_ap50", "box_ap75", "objects", "per_class", "subsets", "baselines"),

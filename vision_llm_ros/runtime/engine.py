@@ -166,8 +166,7 @@ class TorchEngine:
 
     def _worth_decoding(self, tokens: ImageTokens) -> Tensor:
         """Adaptive decoding: int[1, M'] of the image tokens that may show something listed."""
-        threshold = min(self.runtime.objectness_threshold, self.runtime.score_threshold)
-        return (tokens.objectness[0] >= threshold).nonzero().T
+        return (tokens.objectness[0] >= self.runtime.objectness_threshold).nonzero().T
 
     def _detections(
         self, points: Tensor, scores: Tensor, classes: tuple[str, ...], transform: Letterbox, spec: TaskSpec
