@@ -12,7 +12,7 @@ from vision_llm_ros.language.instructions import Instruction
 from vision_llm_ros.model.backbone import build_backbone
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.set_decoder import ADAPTER, Prefix, SetDecoder, SetLogits
-from vision_llm_ros.model.text import TextEncoder
+from vision_llm_ros.model.text import TextEncoder, load_text_similarity
 from vision_llm_ros.model.tokenizer import EncodedImage, ImageTokenizer, ImageTokens
 
 
@@ -48,7 +48,11 @@ class VisionLLM(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = build_backbone(config)
-        self.text_encoder = TextEncoder(config.text_encoder, config.text_revision)
+        # the command parser wants the same encoder; while it does not learn, one copy serves both
+        shared = config.text_encoder == "minilm" and config.text_mode != "trained"
+        self.text_encoder = (
+            load_text_similarity() if shared else TextEncoder(config.text_encoder, config.text_revision)
+        )
         self.text_encoder.requires_grad_(config.text_mode == "trained")
         self.tokenizer = ImageTokenizer(config, self.backbone.channels[1:], self.text_encoder.width)
         self.llm = LanguageModel(config.llm, config.llm_revision, config.llm_layers, config.llm_quantization, llm_dtype)
