@@ -14,7 +14,18 @@ import sys
 from vision_llm_ros import __version__
 from vision_llm_ros.errors import VisionLLMError
 
-COMMANDS: tuple[str, ...] = ("perceive", "eval", "listen", "demo", "make-bag", "replay", "doctor", "train", "weights")
+COMMANDS: tuple[str, ...] = (
+    "perceive",
+    "eval",
+    "listen",
+    "demo",
+    "make-bag",
+    "replay",
+    "doctor",
+    "train",
+    "weights",
+    "bench",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_llm_ros.config import ModelConfig, RuntimeConfig
+from vision_llm_ros.config import ModelConfig, RuntimeConfig, TrainConfig
 from vision_llm_ros.errors import ConfigError, EngineError
 from vision_llm_ros.resources import load_preset
 
@@ -17,17 +17,10 @@ if TYPE_CHECKING:
 
     from vision_llm_ros.model.detector import VisionLLM
     from vision_llm_ros.training.data import DetectionData
-    from vision_llm_ros.training.detect import TrainConfig
     from vision_llm_ros.training.run_folder import Settings
     from vision_llm_ros.training.team import Team
 
 HELP = "train the model on COCO-style folders, and export its weights"
-# Options are made from these fields of TrainConfig; None keeps the default that stands there.
-_OPTIONS: dict[str, type] = {
-    **{"steps": int, "batch_size": int, "learning_rate": float, "warmup_steps": int, "weight_decay": float},
-    **{"clip": float, "average_decay": float, "sets": int, "polygon_sets": int, "polygon_share": float},
-    **{"ground_share": float, "save_every": int, "seed": int},
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,9 +61,18 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
         default = fields[name].default
         parser.add_argument(f"--{name}", type=type(default), default=default, help=fields[name].metadata["description"])
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of matrix products")
-    group = parser.add_argument_group("learning, per stage (empty: the default of TrainConfig)")
-    for name, kind in _OPTIONS.items():
-        group.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N" if kind is int else "X")
+    group = parser.add_argument_group("learning, of each stage")
+    for name, entry in _learning().items():
+        kind, told = type(entry.default), f"{entry.metadata['description']} (default: {entry.default})"
+        how: dict[str, Any] = {"type": kind, "metavar": "N" if kind is int else "X"}
+        if kind is bool:
+            how = {"action": argparse.BooleanOptionalAction}
+        group.add_argument(f"--{name.replace('_', '-')}", default=None, help=told.replace("%", "%%"), **how)
+
+
+def _learning() -> dict[str, dataclasses.Field[Any]]:
+    """The fields of TrainConfig that are options; the stage is one of its own."""
+    return {entry.name: entry for entry in dataclasses.fields(TrainConfig) if entry.name != "stage"}
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -125,9 +127,7 @@ def _preview(args: argparse.Namespace, data: DetectionData) -> int:
 
 def train_config(args: argparse.Namespace, stage: int) -> TrainConfig:
     """TrainConfig from the options given; the others keep their defaults."""
-    from vision_llm_ros.training.detect import TrainConfig
-
-    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    given = {name: getattr(args, name) for name in _learning() if getattr(args, name) is not None}
     return TrainConfig(stage=stage, **given)
 
 

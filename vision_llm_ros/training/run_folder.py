@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vision_llm_ros.config import ModelConfig, from_mapping
+from vision_llm_ros.config import ModelConfig, TrainConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.training.data import DetectionData
-from vision_llm_ros.training.detect import TrainConfig
 from vision_llm_ros.training.start import CHECKPOINT, read_checkpoint
 
 SETTINGS = "settings.json"

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vision_llm_ros.config import TrainConfig
 from vision_llm_ros.errors import InputError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
 from vision_llm_ros.training.data import DetectionData
-from vision_llm_ros.training.detect import TrainConfig, learned_state
+from vision_llm_ros.training.detect import learned_state
 from vision_llm_ros.training.import_ssd import fit_phrases, load_dense_head, load_pyramid, read_graph
 
 logger = logging.getLogger(__name__)
