@@ -61,9 +61,10 @@ class DenseHead(nn.Module):
         for features, reduce, concepts, box in zip(maps, self.reduce, self.concepts, self.deltas, strict=True):
             semantics.append(concepts(reduce(features)).permute(0, 2, 3, 1).reshape(len(features), -1, NUM_CONCEPTS))
             deltas.append(box(features).permute(0, 2, 3, 1).reshape(len(features), -1, 4))
-        # float32 throughout: in bfloat16 a position would be off by up to 1/512 of the side
-        anchors = make_anchors([(m.shape[-2], m.shape[-1]) for m in maps], maps[0].device)
-        boxes = apply_deltas(anchors.expand(len(maps[0]), -1, -1), torch.cat(deltas, 1).float())
+        # float32 at least: in bfloat16 a position would be off by up to 1/512 of the side
+        exact = torch.promote_types(maps[0].dtype, torch.float32)
+        anchors = make_anchors([(m.shape[-2], m.shape[-1]) for m in maps], maps[0].device).to(exact)
+        boxes = apply_deltas(anchors.expand(len(maps[0]), -1, -1), torch.cat(deltas, 1).to(exact))
         return DenseFeatures(torch.cat(semantics, 1), boxes)
 
 
