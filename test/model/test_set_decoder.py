@@ -108,7 +108,7 @@ def test_batched_images_match_single_images(exact_model: VisionLLM, decoded: Cas
 
 @torch.inference_mode()
 def test_only_listed_classes_can_be_answered(exact_model: VisionLLM, decoded: Case) -> None:
-    words, tokens, logits = decoded
+    words, _, logits = decoded
     assert logits.classes.shape == (2, 12, len(CLASSES) + 1)
     fewer = instruction(("dog", "chair"))
     narrow = exact_model.read(fewer)

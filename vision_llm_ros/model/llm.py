@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +130,9 @@ class LanguageModel(nn.Module):
 
         config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_LORA_TARGETS)
         self.adapters[name] = config
-        inject_adapter_in_model(config, self.base, adapter_name=name)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are the point
+            inject_adapter_in_model(config, self.base, adapter_name=name)
         for key, parameter in self.base.named_parameters():
             if f".{name}." in key:
                 parameter.data = parameter.data.float()  # peft gives them the base's type, too coarse to learn in
