@@ -134,7 +134,7 @@ def load(folder: Path, modules: Iterable[str]) -> dict[str, Tensor]:
 
 
 def fill(target: dict[str, Tensor], source: dict[str, Tensor], where: str) -> None:
-    """Copy tensors of the same names and shapes.
+    """Copy tensors of the same names and shapes, all or none.
 
     Raises:
         WeightsError: a tensor is missing, unknown or of another shape.
@@ -145,4 +145,5 @@ def fill(target: dict[str, Tensor], source: dict[str, Tensor], where: str) -> No
     for key, value in target.items():
         if value.shape != source[key].shape:
             raise WeightsError(f"{where}: {key} has shape {list(source[key].shape)}, expected {list(value.shape)}")
+    for key, value in target.items():
         value.data.copy_(source[key])
