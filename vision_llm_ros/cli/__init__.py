@@ -25,6 +25,7 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "weights",
     "bench",
+    "ablate",
 )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 
@@ -23,20 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peer-frames", type=int, default=8, metavar="N", help="of them for the peers (default: 8)")
     parser.add_argument("--classes", metavar="A,B,C", help="what to look for (default: person,cat,car,cup,chair)")
     parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
-    fields = {entry.name: entry for entry in dataclasses.fields(RuntimeConfig)}
-    for name in _RUNTIME:
-        parser.add_argument(f"--{name}", type=type(fields[name].default), help=fields[name].metadata["description"])
+    add_settings(parser, RuntimeConfig, _RUNTIME)
     parser.add_argument("--no-cold-start", action="store_true", help="skip the fresh process")
 
 
 def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.evaluation.bench import CLASSES, BenchOptions, bench
 
-    runtime = RuntimeConfig(**{name: getattr(args, name) for name in _RUNTIME if getattr(args, name) is not None})
     named = tuple(part.strip() for part in (args.classes or "").split(",") if part.strip())
     options = BenchOptions(
         preset=args.model,
-        runtime=runtime,
+        runtime=given_settings(args, RuntimeConfig, _RUNTIME),
         classes=named or CLASSES,
         frames=args.frames,
         peers=args.peers,

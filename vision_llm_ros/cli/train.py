@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import ModelConfig, RuntimeConfig, TrainConfig
 from vision_llm_ros.errors import ConfigError, EngineError
 from vision_llm_ros.resources import load_preset
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from vision_llm_ros.training.run_folder import Settings
     from vision_llm_ros.training.team import Team
 
+# The stage is an option of its own.
+LEARNING = tuple(entry.name for entry in dataclasses.fields(TrainConfig) if entry.name != "stage")
+_RUNTIME = ("device", "threads")
 HELP = "train the model on COCO-style folders, and export its weights"
 
 
@@ -56,32 +60,19 @@ def _add_detect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
     parser.add_argument("--preview", type=int, default=0, metavar="N", help="only draw N samples into RUN/preview.png")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    fields = {entry.name: entry for entry in dataclasses.fields(RuntimeConfig)}
-    for name in ("device", "threads"):
-        default = fields[name].default
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=fields[name].metadata["description"])
     parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto", help="of matrix products")
-    group = parser.add_argument_group("learning, of each stage")
-    for name, entry in _learning().items():
-        kind, told = type(entry.default), f"{entry.metadata['description']} (default: {entry.default})"
-        how: dict[str, Any] = {"type": kind, "metavar": "N" if kind is int else "X"}
-        if kind is bool:
-            how = {"action": argparse.BooleanOptionalAction}
-        group.add_argument(f"--{name.replace('_', '-')}", default=None, help=told.replace("%", "%%"), **how)
-
-
-def _learning() -> dict[str, dataclasses.Field[Any]]:
-    """The fields of TrainConfig that are options; the stage is one of its own."""
-    return {entry.name: entry for entry in dataclasses.fields(TrainConfig) if entry.name != "stage"}
+    add_settings(parser, RuntimeConfig, _RUNTIME)
+    add_settings(parser.add_argument_group("learning, of each stage"), TrainConfig, LEARNING)
 
 
 def _train(args: argparse.Namespace) -> int:
     from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
     from vision_llm_ros.training.team import join_team, local_device
 
-    device = local_device(choose_device(args.device))
+    runtime = given_settings(args, RuntimeConfig, _RUNTIME)
+    device = local_device(choose_device(runtime.device))
     dtype = choose_dtype(args.dtype, device)
-    set_threads(RuntimeConfig(threads=args.threads))
+    set_threads(runtime)
     model_config = load_preset(args.preset)
     data = _data(args, model_config)
     if args.preview:
@@ -102,14 +93,7 @@ def _train(args: argparse.Namespace) -> int:
 def _data(args: argparse.Namespace, config: ModelConfig) -> DetectionData:
     from vision_llm_ros.training.data import DetectionData
 
-    data = DetectionData(
-        args.annotations,
-        args.images,
-        args.referring,
-        config.image_size_px,
-        stretch=config.stretch,
-        location_range=config.location_bins // 2,
-    )
+    data = DetectionData.for_model(config, args.annotations, args.images, args.referring)
     for note in data.dataset.notes:
         print(f"note: {note}", file=sys.stderr)
     return data
@@ -125,12 +109,6 @@ def _preview(args: argparse.Namespace, data: DetectionData) -> int:
     return 0
 
 
-def train_config(args: argparse.Namespace, stage: int) -> TrainConfig:
-    """TrainConfig from the options given; the others keep their defaults."""
-    given = {name: getattr(args, name) for name in _learning() if getattr(args, name) is not None}
-    return TrainConfig(stage=stage, **given)
-
-
 def _plans(args: argparse.Namespace, model: ModelConfig, data: DetectionData) -> list[Settings]:
     """Settings of the stages to run, checked against what the run folder holds before anything is loaded."""
     from vision_llm_ros.evaluation.trial import machine_values
@@ -144,7 +122,8 @@ def _plans(args: argparse.Namespace, model: ModelConfig, data: DetectionData) ->
         "start": str(args.init) if args.init else model.backbone,
     }
     stages = {"1": (1,), "2": (2,), "both": (1, 2)}[args.stage]
-    plans = [Settings(model, fitting_shares(train_config(args, stage), data), about) for stage in stages]
+    configs = [given_settings(args, TrainConfig, LEARNING, stage=stage) for stage in stages]
+    plans = [Settings(model, fitting_shares(config, data), about) for config in configs]
     for plan in plans:
         if has_checkpoint(args.out, plan.train.stage):
             if not args.resume:

@@ -105,9 +105,9 @@ def _show(described: list[dict[str, Any]]) -> None:
 
 
 def _table(values: dict[str, Any]) -> Table:
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("file", "size", "SHA-256")
+    table = Table("file", "size", Column("SHA-256", overflow="fold"))
     table.columns[1].justify = "right"
     for name, entry in values["files"].items():
         size = "missing" if entry["bytes"] is None else f"{entry['bytes'] / 1e6:.1f} MB"

@@ -29,6 +29,13 @@ def decode_one_by_one(model: VisionLLM, words: Words, tokens: ImageTokens) -> Se
         return _Writer(model, words, tokens).write()
 
 
+class OneByOneVisionLLM(VisionLLM):
+    """The same network; it learns in parallel and answers token by token."""
+
+    def decode(self, words: Words, tokens: ImageTokens, valid: Tensor | None = None) -> SetLogits:
+        return super().decode(words, tokens, valid) if self.training else decode_one_by_one(self, words, tokens)
+
+
 class _Writer:
     """One sequence under way, for a batch in lockstep."""
 

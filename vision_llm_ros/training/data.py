@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vision_llm_ros.config import ModelConfig
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.interfaces import Task, TaskSpec
 from vision_llm_ros.language.instructions import MAX_CLASSES, Instruction, build
@@ -97,6 +98,19 @@ class DetectionData:
             found, _ = load_expressions(path, self.dataset)
             self._expressions += [e for e in found if e.kind in _SINGLE_TARGET_KINDS and len(e.annotation_ids) == 1]
         self._position = {picture.image_id: position for position, picture in enumerate(self.pictures)}
+
+    @classmethod
+    def for_model(
+        cls,
+        config: ModelConfig,
+        annotations: Path,
+        images: Path,
+        referring: Sequence[Path] = (),
+        randomness: bool = True,
+    ) -> DetectionData:
+        """The data in the form that a network of this configuration reads. Raises as the constructor."""
+        bins, side = config.location_bins // 2, config.image_size_px
+        return cls(annotations, images, referring, side, randomness, config.stretch, bins)
 
     @property
     def expressions(self) -> int:

@@ -64,9 +64,11 @@ def fitting_pictures(data: DetectionData, count: int = _FITTING_PICTURES) -> lis
     return pictures
 
 
-def from_folder(model: VisionLLM, source: Path) -> None:
+def from_folder(model: VisionLLM, source: Path, partly: bool = False) -> None:
     """Fill the model from a weights folder, a run folder (its averaged weights) or a checkpoint file.
 
+    Args:
+        partly: tensors that the source lacks or has in another shape stay as they are, and are counted in the log.
     Raises:
         WeightsError: there is neither, it is damaged, or it belongs to another configuration.
     """
@@ -75,6 +77,10 @@ def from_folder(model: VisionLLM, source: Path) -> None:
         stored = weights.load(source, dict.fromkeys(key.partition(".")[0] for key in own))
     else:
         stored = read_checkpoint(source)["average"]
+    if partly:
+        fitting = {key for key, value in stored.items() if key in own and value.shape == own[key].shape}
+        logger.warning("%s: %d of %d tensors fit and are taken", source, len(fitting), len(own))
+        own, stored = ({key: tensors[key] for key in fitting} for tensors in (own, stored))
     weights.fill(own, stored, str(source))
 
 
