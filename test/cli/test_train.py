@@ -66,6 +66,7 @@ def test_two_stages_learn_and_the_export_loads(train: Train, preset: Path, start
     assert manifest.notes["text"] == "shapes"
     assert manifest.notes["data"]["pictures"] == 8
     assert {"seed", "command", "machine"} <= manifest.notes.keys()
+    assert "/" not in manifest.notes["command"]
     before, after = (weights.load(folder, ["tokenizer", "decoder", "backbone"]) for folder in (start, out))
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"tokenizer", "decoder"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +118,9 @@ def _plans(args: argparse.Namespace, model: ModelConfig, data: DetectionData) ->
 
     about = {
         "data": data_facts(data, args.annotations, args.referring),
-        "command": " ".join(["vision-llm", *sys.argv[1:]]),
+        "command": _command(),
         "machine": machine_values(),
-        "start": str(args.init) if args.init else model.backbone,
+        "start": args.init.name if args.init else model.backbone,
     }
     stages = {"1": (1,), "2": (2,), "both": (1, 2)}[args.stage]
     configs = [given_settings(args, TrainConfig, LEARNING, stage=stage) for stage in stages]
@@ -134,6 +135,11 @@ def _plans(args: argparse.Namespace, model: ModelConfig, data: DetectionData) ->
             f"Stage 2 starts from stage 1, which {args.out} does not hold; use --stage both, or --init RUN"
         )
     return plans
+
+
+def _command() -> str:
+    """The command line without the folders of this machine: the notes travel with the weights."""
+    return shlex.join(["vision-llm", *(Path(part).name or part for part in sys.argv[1:])])
 
 
 def _learn(
