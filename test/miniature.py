@@ -87,7 +87,6 @@ def tiny_config(folder: Path, **changes: object) -> ModelConfig:
         "llm_layers": 2,
         "lora_rank": 4,
         "location_bins": 65,
-        "class_tokens": 16,
     }
     return ModelConfig(**{**values, **changes})  # type: ignore[arg-type]
 

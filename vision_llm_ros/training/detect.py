@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -113,8 +114,9 @@ class Trainer:
                 value.data.copy_(saved["model"][key])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average, self.step = saved["average"], saved["step"]
-        except (RuntimeError, KeyError, EOFError) as error:
-            raise WeightsError(f"Cannot resume from {path}: {error}; remove it to start again") from error
+        except (RuntimeError, KeyError, EOFError, OSError, TypeError, ValueError, pickle.UnpicklingError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise WeightsError(f"Cannot resume from {path}: {reason}; remove it to start again") from error
         return True
 
     def save(self) -> None:
