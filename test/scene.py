@@ -146,7 +146,8 @@ class KnowingEngine:
         if spec.task in (Task.DETECT, Task.POLYGON):
             return Perception(spec.task, detections=self._objects(key, spec))
         if spec.task is Task.GROUND:
-            boxes = self.scene.sentences[key, spec.phrase]
+            boxes = self.scene.sentences[key, f"the {spec.phrase}"]
+            assert spec.classes == (spec.phrase,)  # as the command parser makes it, and as the model is trained
             return Perception(spec.task, detections=tuple(self._found(spec.phrase, 0, box) for box in boxes))
         if spec.task is Task.SEGMENT:
             boxes = [self._moved(box) for box in self.scene.sentences[key, spec.phrase]]

@@ -97,7 +97,7 @@ def ground(
     answers: list[Box | None] = []
     asked: list[Expression] = []
     for picture, image, group in _groups(trial, pictures, single, "ground"):
-        specs = [TaskSpec(Task.GROUND, phrase=item.sentence, max_objects=1) for item in group]
+        specs = [TaskSpec(Task.GROUND, (item.phrase,), item.phrase, max_objects=1) for item in group]
         for item, answer in zip(group, trial.ask(str(picture.path), image, specs), strict=True):
             best = max(answer.detections, key=lambda found: found.score, default=None)
             answers.append(None if best is None else best.box_xyxy_px)

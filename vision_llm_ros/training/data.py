@@ -240,7 +240,7 @@ class DetectionData:
         expression, sample = self._spoken_of(rng)
         sample = replace(sample, image_rgb_u8=recolour(sample.image_rgb_u8, rng))
         chosen = sample.keep(sample.instance_ids == expression.annotation_ids[0])
-        phrase = expression.sentence.removeprefix("the ").removesuffix(" in the image")
+        phrase = expression.phrase
         wording = int(rng.integers(1 << 30))
         spec = TaskSpec(Task.GROUND, (phrase,), phrase=phrase)
         instruction = self._instruction(spec, wording if self.randomness else None)

@@ -79,6 +79,11 @@ class Expression:
     annotation_ids: tuple[int, ...]
     kind: str = ""
 
+    @property
+    def phrase(self) -> str:
+        """The sentence as the command parser hands a phrase on: without article."""
+        return self.sentence.removeprefix("the ").removesuffix(" in the image")
+
 
 @dataclass
 class Notes:
