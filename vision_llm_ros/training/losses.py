@@ -15,6 +15,7 @@ from vision_llm_ros.training.matching import CLASS_WEIGHT, GIOU_WEIGHT, L1_WEIGH
 
 _ALPHA, _GAMMA = 0.25, 2.0
 _POSITIVE_IOU, _IGNORED_IOU = 0.5, 0.4
+_FEW_OBJECTS = 4  # pictures with fewer do not weigh more for it
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def set_loss(logits: SetLogits, tokens: ImageTokens, targets: list[Target]) -> t
             wanted[rows] = target.labels[columns]
             silent = (_ignored(to_xyxy(boxes), target, num_classes).min(-1).values == 0) & (wanted == num_classes)
         losses = functional.cross_entropy(logits.classes[index], wanted, reduction="none")
-        class_parts.append(losses[~silent].sum() / max(len(rows), 1))
+        class_parts.append(losses[~silent].sum() / max(len(rows), _FEW_OBJECTS))
         known = target.has_points[columns]
         if known.any():
             centres = tokens.centres[index, rows[known]].detach().unsqueeze(1)
