@@ -30,7 +30,12 @@ def lines(path: str) -> list[str]:
 
 def test_every_requirement_is_pinned_in_the_constraints() -> None:
     build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
-    extras = [line for name, wanted in DISTRIBUTION.extras_require.items() if name not in ("gpu", "viewers", "fleet") for line in wanted]
+    extras = [
+        line
+        for name, wanted in DISTRIBUTION.extras_require.items()
+        if name not in ("gpu", "viewers", "fleet")
+        for line in wanted
+    ]
     wanted = names([*DISTRIBUTION.install_requires, *extras, *build, *lines("requirements/colcon.txt")])
     assert wanted - names(lines("constraints.txt")) == set()
 

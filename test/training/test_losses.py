@@ -96,15 +96,15 @@ def sets(count: int, classes: int = 2, bins: int = 65) -> SetLogits:
 
 
 def test_set_loss_of_an_undecided_decoder_is_the_logarithm_of_its_choices() -> None:
-    """Two sets over 2 classes and background, one matched; locations over 65 bins."""
+    """Two sets over 2 classes and background, one matched, weighted as in a picture of four; 65 bins."""
     boxes = torch.tensor([[0.5, 0.5, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1]])
     _, parts = set_loss(sets(2), tokens(boxes, torch.zeros(2, 2)), [target([[0.5, 0.5, 0.2, 0.2]], [1])])
-    assert parts["class"] == pytest.approx(2 * math.log(3), rel=1e-4)
+    assert parts["class"] == pytest.approx(2 * math.log(3) / 4, rel=1e-4)
     assert parts["location"] == pytest.approx(math.log(65), rel=1e-4)
 
 
 def test_location_targets_are_offsets_from_the_tokens_own_centre() -> None:
-    boxes = torch.tensor([[0.45, 0.5, 0.2, 0.2]])
+    boxes = torch.tensor([[0.45, 0.5, 0.25, 0.5]])
     logits = sets(1)
     loss, _ = set_loss(logits, tokens(boxes, torch.zeros(1, 2)), [target([[0.5, 0.5, 0.25, 0.5]], [0])])
     loss.backward()
@@ -130,12 +130,12 @@ def test_points_that_are_not_known_teach_nothing() -> None:
     unknown = Target(**{**vars(known), "has_points": torch.zeros(1, dtype=torch.bool)})
     _, parts = set_loss(sets(1), tokens(boxes, torch.zeros(1, 2)), [unknown])
     assert parts["location"] == 0
-    assert parts["class"] == pytest.approx(math.log(3), rel=1e-4)
+    assert parts["class"] == pytest.approx(math.log(3) / 4, rel=1e-4)
 
 
 def test_the_centres_learn_from_boxes_only() -> None:
     """Location targets are relative to detached centres."""
-    boxes = torch.tensor([[0.45, 0.5, 0.2, 0.2]], requires_grad=True)
+    boxes = torch.tensor([[0.45, 0.5, 0.25, 0.5]], requires_grad=True)
     loss, _ = set_loss(sets(1), tokens(boxes, torch.zeros(1, 2)), [target([[0.5, 0.5, 0.25, 0.5]], [0])])
     loss.backward()
     assert boxes.grad is None
@@ -159,6 +159,14 @@ def test_matching_is_best_as_a_whole_not_greedy() -> None:
 
 @pytest.mark.parametrize(("count", "objects"), [(2, 5), (5, 2), (3, 0)])
 def test_matching_serves_as_many_as_there_are(count: int, objects: int) -> None:
-    boxes, wanted = torch.rand(count, 4), torch.rand(objects, 4)
+    near = torch.tensor([0.5, 0.5, 0.3, 0.3])
+    boxes, wanted = near + torch.rand(count, 4) * 0.05, near + torch.rand(objects, 4) * 0.05
     rows, columns = match(torch.zeros(count, 1), boxes, torch.zeros(objects, dtype=torch.long), wanted)
     assert len(rows) == len(columns) == len(set(rows.tolist())) == min(count, objects)
+
+
+def test_an_object_without_a_token_nearby_claims_none() -> None:
+    boxes = torch.tensor([[0.2, 0.2, 0.1, 0.1], [0.8, 0.8, 0.2, 0.2]])
+    objects = torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.81, 0.8, 0.2, 0.2]])
+    rows, columns = match(torch.zeros(2, 1), boxes, torch.zeros(2, dtype=torch.long), objects)
+    assert (rows.tolist(), columns.tolist()) == ([1], [1])

@@ -50,9 +50,7 @@ class VisionLLM(nn.Module):
         self.backbone = build_backbone(config)
         # the command parser wants the same encoder; while it does not learn, one copy serves both
         shared = config.text_encoder == "minilm" and config.text_mode != "trained"
-        self.text_encoder = (
-            load_text_similarity() if shared else TextEncoder(config.text_encoder, config.text_revision)
-        )
+        self.text_encoder = load_text_similarity() if shared else TextEncoder(config.text_encoder, config.text_revision)
         self.text_encoder.requires_grad_(config.text_mode == "trained")
         self.tokenizer = ImageTokenizer(config, self.backbone.channels[1:], self.text_encoder.width)
         self.llm = LanguageModel(config.llm, config.llm_revision, config.llm_layers, config.llm_quantization, llm_dtype)
