@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +156,21 @@ def test_phrases_are_forgotten_when_the_encoder_may_learn(tiny_folder: Path) -> 
             parameter.mul_(1.5)
     assert torch.equal(encoder(("dog",)), before)
     assert not torch.allclose(encoder.train().eval()(("dog",)), before, atol=1e-3)
+
+
+def test_phrases_are_forgotten_when_the_encoder_moves(tiny_folder: Path) -> None:
+    encoder = TextEncoder(str(tiny_folder / "bert")).eval()
+    encoder(("dog",))
+    assert encoder.double()(("dog", "cup")).dtype is torch.float64
+
+
+def test_phrases_can_be_embedded_in_several_threads(tiny_folder: Path) -> None:
+    encoder = TextEncoder(str(tiny_folder / "bert")).eval()
+    phrases = [tuple(f"thing {thread} {number}"[: 4 + number] for number in range(20)) for thread in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(encoder, phrases))
+    fresh = TextEncoder(str(tiny_folder / "bert")).eval()
+    assert all(torch.allclose(rows, fresh(some), atol=1e-5) for rows, some in zip(found, phrases, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def test_weights_come_back_as_they_were_saved(folder: Path) -> None:
     assert stored.keys() == STATE.keys()
     assert all(torch.equal(value, STATE[key].half().float()) for key, value in stored.items())
     assert weights.verify(folder) == []
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in folder.glob("*.safetensors"))
 
 
 def test_saving_a_module_keeps_the_others(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from miniature import build_tiny
+from miniature import build_tiny, tiny_config
 from tiny import Shapes, write_shapes
 
 from vision_llm_ros.config import TrainConfig
@@ -188,6 +188,14 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     hook.remove()
     assert "not finite" in caplog.text
     assert all(torch.equal(value, before[key]) for key, value in learned_state(model).items())
+
+
+def test_a_network_with_few_class_tokens_is_asked_for_few_classes(shapes: Shapes, tiny_folder: Path) -> None:
+    config = tiny_config(tiny_folder, class_tokens=2)
+    few = DetectionData.for_model(config, shapes.annotations, shapes.images)
+    for seed in range(12):
+        (batch,) = few.draw(Task.DETECT, 1, (seed,))
+        assert set(batch.instruction.class_tokens) <= {0, 1}
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.model.pretrained import load, read_tokenizer
 
 _CACHE_SIZE = 4096
+# commands are parsed in one thread and answered in another; tokenizers fail when two use them at once
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def package_folder(package: str) -> Path:
@@ -50,6 +54,12 @@ class TextEncoder(nn.Module):
         self._known.clear()
         return super().train(mode)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> TextEncoder:
+        """As in `nn.Module`, which moves and converts by it; what is remembered would stay behind."""
+        self._known.clear()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        return self
+
     def encode(self, phrases: tuple[str, ...]) -> Tensor:
         """Embed with gradient and without cache: float[len(phrases), D], unit length."""
         device = next(self.bert.parameters()).device
@@ -61,14 +71,15 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, phrases: tuple[str, ...]) -> Tensor:
-        """Embed phrases, each computed once and kept: float[len(phrases), D], unit length."""
-        missing = tuple(dict.fromkeys(phrase for phrase in phrases if phrase not in self._known))
-        for start in range(0, len(missing), 64):
-            part = missing[start : start + 64]
-            self._known.update(zip(part, self.encode(part), strict=True))
-        rows = torch.stack([self._known[phrase] for phrase in phrases])
-        while len(self._known) > _CACHE_SIZE:
-            self._known.popitem(last=False)
+        """Embed phrases, each computed once and kept: float[len(phrases), D], unit length. Safe in several threads."""
+        with _ONE_AT_A_TIME:
+            missing = tuple(dict.fromkeys(phrase for phrase in phrases if phrase not in self._known))
+            for start in range(0, len(missing), 64):
+                part = missing[start : start + 64]
+                self._known.update(zip(part, self.encode(part), strict=True))
+            rows = torch.stack([self._known[phrase] for phrase in phrases])
+            while len(self._known) > _CACHE_SIZE:
+                self._known.popitem(last=False)
         return rows
 
     def embed(self, phrases: tuple[str, ...]) -> NDArray[np.float32]:

@@ -100,7 +100,9 @@ def save(
         module, _, rest = key.partition(".")
         modules.setdefault(module, {})[rest] = value.detach().cpu().to(torch.float16).contiguous()
     for module, tensors in modules.items():
-        save_file(tensors, folder / f"{module}.safetensors", metadata={"module": module})
+        path = folder / f"{module}.safetensors"
+        save_file(tensors, path, metadata={"module": module})
+        path.chmod(0o644)  # an installed package is read by others than its installer
     files = {path.name: file_hash(path) for path in sorted(folder.glob("*.safetensors"))}
     manifest = Manifest(config, files, tuple(sorted(set(trained))), notes)
     values = {

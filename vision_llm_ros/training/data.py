@@ -62,18 +62,21 @@ class DetectionData:
         randomness: bool = True,
         stretch: bool = True,
         location_range: int = 512,
+        class_tokens: int = MAX_CLASSES,
     ) -> None:
         """Read the annotation files; pictures are read when drawn.
 
         Args:
             side_px: side of the network's square input; `stretch` as in ModelConfig.
             location_range: half the number of location bins, told in the instructions.
+            class_tokens: how many the network has; no more classes are listed at once.
             randomness: False lists every class in the same order, words and tokens at each step (for an ablation).
         Raises:
             InputError: a file is missing or damaged, or there is nothing to learn from.
         """
         self.side_px, self.stretch = side_px, stretch
         self.randomness, self.location_range = randomness, location_range
+        self.class_tokens = min(class_tokens, MAX_CLASSES)
         self.dataset: InstanceSet = load_instances(annotations, images)
         self.names = tuple(self.dataset.categories.values())
         if not self.dataset.pictures or not self.names:
@@ -110,7 +113,7 @@ class DetectionData:
     ) -> DetectionData:
         """The data in the form that a network of this configuration reads. Raises as the constructor."""
         bins, side = config.location_bins // 2, config.image_size_px
-        return cls(annotations, images, referring, side, randomness, config.stretch, bins)
+        return cls(annotations, images, referring, side, randomness, config.stretch, bins, config.class_tokens)
 
     @property
     def expressions(self) -> int:
@@ -192,7 +195,7 @@ class DetectionData:
         if len(set(words)) < len(words):
             words = tuple(self.names[label] for label in listed)
         spec = TaskSpec(task, words, num_points=points)
-        tokens = tuple(int(k) for k in rng.permutation(MAX_CLASSES)[: len(listed)]) if rng.random() < 0.5 else ()
+        tokens = tuple(int(k) for k in rng.permutation(self.class_tokens)[: len(listed)]) if rng.random() < 0.5 else ()
         wording = int(rng.integers(1 << 30))
         instruction = self._instruction(spec, wording if self.randomness else None)
         if self.randomness:
@@ -219,14 +222,14 @@ class DetectionData:
     def _listed(self, samples: list[Sample], rng: np.random.Generator) -> list[int]:
         """A random subset of the classes in random order: most of those present, some that are not."""
         if not self.randomness:
-            return list(range(min(len(self.names), MAX_CLASSES)))
+            return list(range(min(len(self.names), self.class_tokens)))
         if rng.random() < _ALL_CLASSES_SHARE:
-            return [int(label) for label in rng.permutation(len(self.names))][:MAX_CLASSES]
+            return [int(label) for label in rng.permutation(len(self.names))][: self.class_tokens]
         present = sorted({int(label) for sample in samples for label in sample.labels})
         kept = [label for label in present if rng.random() > _DROPPED_SHARE][:_MOST_CLASSES]
         absent = [label for label in range(len(self.names)) if label not in present]
         extra = rng.permutation(absent)[: int(rng.integers(1, 9))]
-        listed = kept + [int(label) for label in extra]
+        listed = (kept + [int(label) for label in extra])[: self.class_tokens]
         return [listed[index] for index in rng.permutation(len(listed))]
 
     def _wording(self, name: str, rng: np.random.Generator) -> str:
