@@ -15,7 +15,7 @@ from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.training.data import DetectionData
-from vision_llm_ros.training.detect import Trainer, learnable, learned_state
+from vision_llm_ros.training.detect import Trainer, learnable
 
 TRAIN = TrainConfig(stage=2, steps=4, batch_size=2, warmup_steps=1, save_every=2, sets=6, polygon_sets=3)
 
@@ -94,11 +94,11 @@ def test_a_trained_text_encoder_learns_and_is_stored(tiny_folder: Path, data: De
     found = gradients(model, data, replace(TRAIN, stage=1), tmp_path)
     silent = {key for key, value in found.items() if key.startswith("text.") and value <= 0}
     assert all("key.bias" in key or "position_embeddings" in key for key in silent), silent
-    assert any(key.startswith("text.") for key in learned_state(model))
+    assert any(key.startswith("text.") for key in model.learned())
 
 
 def test_every_learnable_parameter_is_saved(model: VisionLLM) -> None:
-    saved = {value.data_ptr() for value in learned_state(model).values()}
+    saved = {value.data_ptr() for value in model.learned().values()}
     for stage in (1, 2):
         groups = learnable(model, replace(TRAIN, stage=stage))
         learning = [p for group in groups for p in group["params"]]
@@ -109,12 +109,12 @@ def test_every_learnable_parameter_is_saved(model: VisionLLM) -> None:
 def test_training_changes_what_learns_and_leaves_the_language_model_bit_identical(
     model: VisionLLM, data: DetectionData, tmp_path: Path
 ) -> None:
-    before = {key: value.clone() for key, value in learned_state(model).items()}
+    before = {key: value.clone() for key, value in model.learned().items()}
     llm, text = model.llm.base_hash(), {k: v.clone() for k, v in model.text_encoder.state_dict().items()}
     Trainer(model, data, TRAIN, tmp_path).run(quiet)
     assert model.llm.base_hash() == llm
     assert all(torch.equal(value, text[key]) for key, value in model.text_encoder.state_dict().items())
-    unchanged = [key for key, value in learned_state(model).items() if torch.equal(value, before[key])]
+    unchanged = [key for key, value in model.learned().items() if torch.equal(value, before[key])]
     assert all(key.startswith(("backbone.", "tokenizer.dense.", "tokenizer.scorer.")) for key in unchanged), unchanged
     assert {key.partition(".")[0] for key in before} == {"backbone", "tokenizer", "decoder", "adapter"}
 
@@ -134,8 +134,8 @@ def test_a_resumed_run_ends_with_the_same_weights(
     assert resumed.resume()
     assert resumed.step == 2, "the last checkpoint, not the last step"
     resumed.run(quiet)
-    for key, value in learned_state(model).items():
-        assert torch.equal(value, learned_state(fresh)[key]), key
+    for key, value in model.learned().items():
+        assert torch.equal(value, fresh.learned()[key]), key
         assert torch.equal(whole.average[key], resumed.average[key]), key
 
 
@@ -145,7 +145,7 @@ def test_a_run_is_determined_by_its_seed(model: VisionLLM, data: DetectionData, 
     Trainer(model, data, short, tmp_path / "a").run(quiet)
     Trainer(again, data, short, tmp_path / "b").run(quiet)
     Trainer(other, data, replace(short, seed=1), tmp_path / "c").run(quiet)
-    first, second, third = (learned_state(m)["decoder.rows"] for m in (model, again, other))
+    first, second, third = (m.learned()["decoder.rows"] for m in (model, again, other))
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
 
@@ -182,12 +182,12 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     model: VisionLLM, data: DetectionData, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     trainer = Trainer(model, data, TRAIN, tmp_path)
-    before = {key: value.clone() for key, value in learned_state(model).items()}
+    before = {key: value.clone() for key, value in model.learned().items()}
     hook = model.decoder.rows.register_hook(lambda gradient: gradient * float("nan"))
     trainer._learn(data.draw(Task.DETECT, 1, (0,)))
     hook.remove()
     assert "not finite" in caplog.text
-    assert all(torch.equal(value, before[key]) for key, value in learned_state(model).items())
+    assert all(torch.equal(value, before[key]) for key, value in model.learned().items())
 
 
 def test_a_network_with_few_class_tokens_is_asked_for_few_classes(shapes: Shapes, tiny_folder: Path) -> None:

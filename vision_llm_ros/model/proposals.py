@@ -18,6 +18,7 @@ from vision_llm_ros.model.pyramid import MobileNetV2Pyramid, make_anchors
 
 RANKS = (128, 160, 128, 96, 96, 64)
 NUM_CONCEPTS = 80
+SEMANTIC_SCALE = 0.1  # brings concept logits to the size layers like
 _ABSENT_LOGIT = 6.0
 _OTHER_RANK = 128
 

@@ -25,14 +25,13 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.instructions import Instruction
 from vision_llm_ros.language.vocabulary import Vocabulary
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.proposals import NUM_CONCEPTS
+from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE
 from vision_llm_ros.model.tokenizer import ImageTokens, sine_embedding
 
 ADAPTER = "detect"
 _EXTRA_TOKEN = re.compile(r"(<c\d+>|<p-?\d+>|<cls>|<[xy]\d+>)")
 _POINTER_WIDTH = 64
 _FAR = -30.0
-_SEMANTIC_SCALE = 0.1
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class SetDecoder(nn.Module):
         boxes = tokens.boxes_cxcywh
         area = (boxes[..., 2:].clamp(min=1e-4).prod(-1, keepdim=True)).sqrt()
         geometry = torch.cat([boxes, area, tokens.objectness.unsqueeze(-1)], -1)
-        looks = (tokens.semantics * _SEMANTIC_SCALE).clamp(-2, 2)
+        looks = (tokens.semantics * SEMANTIC_SCALE).clamp(-2, 2)
         return self.to_llm(torch.cat([tokens.embeddings, looks, sine_embedding(geometry, 16)], -1))  # type: ignore[no-any-return]
 
     def forward(

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from vision_llm_ros.config import ModelConfig
 from vision_llm_ros.model.deformable import DeformableAttention
 from vision_llm_ros.model.geometry import apply_deltas, suppress_overlaps, to_xyxy
-from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures, DenseHead, PhraseScorer
+from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE, DenseFeatures, DenseHead, PhraseScorer
 
 _PROPOSAL_IOU = 0.6
 _POOL_FACTOR = 4
-_SEMANTIC_SCALE = 0.1
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ class ImageTokenizer(nn.Module):
         return torch.stack(rows)
 
     def _decode(self, levels: list[Tensor], boxes: Tensor, semantics: Tensor) -> Tensor:
-        queries = self.queries[: boxes.shape[1]] + self.from_semantics(semantics * _SEMANTIC_SCALE)
+        queries = self.queries[: boxes.shape[1]] + self.from_semantics(semantics * SEMANTIC_SCALE)
         places = self.place(sine_embedding(boxes, 16))
         for layer in self.decoder:
             queries = layer(queries, places, boxes, levels)

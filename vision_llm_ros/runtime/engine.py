@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vision_llm_ros.config import ModelConfig, RuntimeConfig, load_model_config
+from vision_llm_ros.config import ModelConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError, VisionLLMError, WeightsError
 from vision_llm_ros.interfaces import Detection, Engine, Frame, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.instructions import build, class_windows
@@ -25,7 +25,7 @@ from vision_llm_ros.model.geometry import suppress_overlaps
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.set_decoder import decode_points
 from vision_llm_ros.model.tokenizer import EncodedImage, ImageTokens
-from vision_llm_ros.resources import config_path, weights_path
+from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 
 logger = logging.getLogger(__name__)
@@ -245,8 +245,7 @@ def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> E
         WeightsError: weights are missing or damaged.
     """
     runtime = runtime or RuntimeConfig()
-    path = Path(preset) if preset.endswith((".yaml", ".yml")) else config_path(f"{preset}.yaml")
-    config = load_model_config(path)
+    config = load_preset(preset)
     folder = Path(runtime.weights) if runtime.weights else weights_path() / config.name
     if not runtime.weights and not (folder / weights.MANIFEST).is_file():
         raise WeightsError(_how_to_get_weights(config.name, preset))

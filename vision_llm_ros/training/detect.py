@@ -66,11 +66,6 @@ def learnable(model: VisionLLM, config: TrainConfig) -> list[dict[str, Any]]:
     return groups
 
 
-def learned_state(model: VisionLLM) -> dict[str, Tensor]:
-    """Every tensor that is stored with our weights, by module (see `VisionLLM.learned`)."""
-    return model.learned()
-
-
 class Trainer:
     """One training run in a folder: log.csv, losses.png, checkpoint.pt (resumable) with the averaged weights inside.
 
@@ -94,8 +89,8 @@ class Trainer:
         self.device = next(model.backbone.parameters()).device
         self.optimizer = torch.optim.AdamW(learnable(model, config), weight_decay=config.weight_decay)
         self.step = 0
-        self.team.agree(learned_state(model).values())
-        self.average = {k: v.detach().clone() for k, v in learned_state(model).items()}
+        self.team.agree(model.learned().values())
+        self.average = {k: v.detach().clone() for k, v in model.learned().items()}
 
     def resume(self) -> bool:
         """Continue from the folder's checkpoint, if there is one.
@@ -110,7 +105,7 @@ class Trainer:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             if saved["stage"] != self.config.stage:
                 raise WeightsError(f"{path} is of stage {saved['stage']}, not {self.config.stage}")
-            for key, value in learned_state(self.model).items():
+            for key, value in self.model.learned().items():
                 value.data.copy_(saved["model"][key])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.average, self.step = saved["average"], saved["step"]
@@ -122,7 +117,7 @@ class Trainer:
     def save(self) -> None:
         """Write the checkpoint in one atomic move."""
         partial = self.folder / "checkpoint.part"
-        state = {k: v.detach() for k, v in learned_state(self.model).items()}
+        state = {k: v.detach() for k, v in self.model.learned().items()}
         torch.save(
             {
                 "stage": self.config.stage,
@@ -241,7 +236,7 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
-        for key, value in learned_state(self.model).items():
+        for key, value in self.model.learned().items():
             if value.is_floating_point():
                 self.average[key].lerp_(value, 1 - decay)
 

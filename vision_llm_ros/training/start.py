@@ -19,7 +19,6 @@ from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
 from vision_llm_ros.training.data import DetectionData
-from vision_llm_ros.training.detect import learned_state
 from vision_llm_ros.training.import_ssd import fit_phrases, load_dense_head, load_pyramid, read_graph
 
 logger = logging.getLogger(__name__)
@@ -72,7 +71,7 @@ def from_folder(model: VisionLLM, source: Path, partly: bool = False) -> None:
     Raises:
         WeightsError: there is neither, it is damaged, or it belongs to another configuration.
     """
-    own = learned_state(model)
+    own = model.learned()
     if (source / weights.MANIFEST).is_file():
         stored = weights.load(source, dict.fromkeys(key.partition(".")[0] for key in own))
     else:
