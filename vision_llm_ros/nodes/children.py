@@ -6,13 +6,40 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import vision_llm_ros
 from vision_llm_ros.errors import EngineError
 
 GRACE_S = 15.0
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM that arrive inside take effect on leaving, so that no step inside is done by half.
+
+    Handlers are swapped instead of the signal mask, which a process started inside would inherit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 class Children:
@@ -42,7 +69,7 @@ class Children:
 
     def start(self, name: str, module: str, *arguments: str) -> None:
         """Run `python -m module arguments` in a group of its own, so that Ctrl-C reaches this process alone."""
-        with self.log(name).open("wb") as log:
+        with self.log(name).open("wb") as log, signals_held():
             self._processes[name] = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 env=self._environment,
