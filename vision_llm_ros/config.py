@@ -160,6 +160,10 @@ class TrainConfig:
         check_ranges(self)
 
 
+# Settings by the name that a weights folder keeps of them: one entry a system.
+SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig,)}
+
+
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:
     """Build a config dataclass from plain values.
 

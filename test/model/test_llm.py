@@ -210,3 +210,47 @@ def test_quantization_without_cuda_is_refused(checkpoint: str, monkeypatch: pyte
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="llm_quantization=8bit needs a CUDA device"):
         LanguageModel(checkpoint, quantization="8bit")
+
+
+@torch.inference_mode()
+def test_deepening_adds_layers_and_keeps_an_adapter_at_its_depth(checkpoint: str, bare: LanguageModel) -> None:
+    model = LanguageModel(checkpoint, num_layers=2)
+    model.add_adapter("detect", 4, 8, 0.0)
+    for key, tensor in model.adapter_state("detect").items():
+        tensor.data.normal_(0, 0.3) if "lora_B" in key else None
+    embeds = bare.embed_text(torch.randint(0, 300, (1, 6)))
+    with model.eval().using("detect"):
+        before = forward(model, embeds)
+    state = {key: tensor.clone() for key, tensor in model.adapter_state("detect").items()}
+    model.deepen()
+    assert model.num_layers == 3
+    with model.using("detect"):
+        assert torch.equal(forward(model, embeds), before)
+    with model.using(None):
+        assert torch.equal(forward(model, embeds), forward(bare, embeds))
+    assert all(torch.equal(tensor, state[key]) for key, tensor in model.adapter_state("detect").items())
+
+
+@torch.inference_mode()
+def test_adapters_of_different_depth_live_side_by_side(checkpoint: str) -> None:
+    model = LanguageModel(checkpoint).eval()
+    model.add_adapter("shallow", 4, 8, 0.0, num_layers=1)
+    model.add_adapter("deep", 4, 8, 0.0, targets=("q_proj", "v_proj"))
+    assert {key.split(".")[1] for key in model.adapter_state("shallow")} == {"0"}
+    assert {key.split(".")[1] for key in model.adapter_state("deep")} == {"0", "1", "2"}
+    embeds = model.embed_text(torch.randint(0, 300, (1, 5)))
+    with model.using("shallow"):
+        shallow = forward(model, embeds)
+    with model.using(None, num_layers=1):
+        assert torch.equal(forward(model, embeds), shallow)
+    with model.using("deep"):
+        assert not torch.allclose(forward(model, embeds), shallow)
+
+
+@torch.inference_mode()
+def test_text_logits_match_transformers(checkpoint: str, bare: LanguageModel) -> None:
+    from transformers import LlamaForCausalLM
+
+    ids = torch.randint(0, 300, (1, 7))
+    theirs = LlamaForCausalLM.from_pretrained(checkpoint).eval()(input_ids=ids).logits
+    assert torch.allclose(bare.text_logits(forward(bare, bare.embed_text(ids))), theirs, atol=1e-4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from vision_llm_ros.config import ModelConfig
+from vision_llm_ros.config import ModelConfig, TrainConfig
 from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.model import weights
 
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_weights_come_back_as_they_were_saved(folder: Path) -> None:
-    manifest = weights.read_manifest(folder)
+    manifest = weights.read_manifest(folder, ModelConfig)
     assert manifest.config == ModelConfig(width=64)
     assert manifest.trained == ("detect", "polygon")
     assert manifest.notes == {"data": "none"}
@@ -33,7 +33,7 @@ def test_weights_come_back_as_they_were_saved(folder: Path) -> None:
 
 
 def test_saving_a_module_keeps_the_others(folder: Path) -> None:
-    before = weights.read_manifest(folder)
+    before = weights.read_manifest(folder, ModelConfig)
     after = weights.save(folder, before.config, {"adapter.x": torch.ones(2)}, ("detect",), {})
     assert set(after.files) == {"tokenizer.safetensors", "decoder.safetensors", "adapter.safetensors"}
     assert after.files["decoder.safetensors"] == before.files["decoder.safetensors"]
@@ -41,7 +41,7 @@ def test_saving_a_module_keeps_the_others(folder: Path) -> None:
 
 
 def test_hash_names_the_weights(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    first = weights.read_manifest(folder).short_hash
+    first = weights.read_manifest(folder, ModelConfig).short_hash
     same, other = tmp_path_factory.mktemp("same"), tmp_path_factory.mktemp("other")
     changed = {**STATE, "decoder.rows": STATE["decoder.rows"] + 1}
     assert weights.save(same, ModelConfig(), STATE, (), {}).short_hash == first
@@ -104,7 +104,7 @@ def change(folder: Path, **values: object) -> None:
 def test_a_bad_manifest_says_what_is_wrong(folder: Path, values: dict[str, object], message: str) -> None:
     change(folder, **values)
     with pytest.raises(WeightsError, match=message):
-        weights.read_manifest(folder)
+        weights.read_manifest(folder, ModelConfig)
     assert len(weights.verify(folder)) == 1
 
 
@@ -112,10 +112,26 @@ def test_a_bad_manifest_says_what_is_wrong(folder: Path, values: dict[str, objec
 def test_a_manifest_that_is_no_json_object_is_named(folder: Path, text: str) -> None:
     (folder / weights.MANIFEST).write_text(text)
     with pytest.raises(WeightsError, match=r"manifest\.json is damaged"):
-        weights.read_manifest(folder)
+        weights.read_manifest(folder, ModelConfig)
 
 
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"No weights in .*vision-llm train"):
-        weights.read_manifest(tmp_path)
+        weights.read_manifest(tmp_path, ModelConfig)
     assert len(weights.verify(tmp_path)) == 1
+
+
+def test_settings_of_another_system_are_refused(folder: Path) -> None:
+    with pytest.raises(WeightsError, match="holds ModelConfig, not TrainConfig"):
+        weights.read_manifest(folder, TrainConfig)
+
+
+def test_folders_of_further_systems_are_found(folder: Path) -> None:
+    weights.save(folder / "mask", ModelConfig(), STATE, ("segment",), {})
+    (folder / "notes").mkdir()
+    assert weights.part_folders(folder) == {"mask": folder / "mask"}
+
+
+def test_a_joint_hash_changes_with_each_part_and_is_the_own_one_of_a_single_part() -> None:
+    assert weights.joint_hash(["a"]) == "a"
+    assert len({weights.joint_hash(names) for names in (["a", "b"], ["a", "c"], ["b", "a"], ["a"])}) == 4

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from miniature import CLASSES, build_tiny, pictures, tiny_config
 
 from vision_llm_ros.config import ModelConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError, WeightsError
-from vision_llm_ros.interfaces import Engine, Frame, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Caption, Engine, Frame, Perception, Status, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.runtime import engine as room
 from vision_llm_ros.runtime.engine import TorchEngine, load_engine, load_model
+from vision_llm_ros.runtime.routes import Stopwatch, View
 
 TRAINED = ("detect", "ground", "polygon")
 EVERYTHING = RuntimeConfig(
@@ -35,7 +37,7 @@ def same_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def manifest(config: ModelConfig, trained: tuple[str, ...] = TRAINED) -> weights.Manifest:
+def manifest(config: ModelConfig, trained: tuple[str, ...] = TRAINED) -> weights.Manifest[ModelConfig]:
     return weights.Manifest(config, {"tokenizer.safetensors": "0" * 64}, trained, {})
 
 
@@ -195,10 +197,10 @@ def test_commands_used_last_are_remembered_and_no_more(tiny_model: VisionLLM, fr
     engine = engine_of(tiny_model)
     for number in range(20):
         engine.perceive(frame, (detect(f"thing {number}"),))
-    assert len(engine._words) == 16
-    kept = dict(engine._words)
+    assert len(engine.sets._words) == 16
+    kept = dict(engine.sets._words)
     engine.perceive(frame, (detect("thing 19"),))
-    assert all(engine._words[key] is value for key, value in kept.items())
+    assert all(engine.sets._words[key] is value for key, value in kept.items())
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (64, 48), (2000, 10)])
@@ -213,7 +215,7 @@ def test_a_box_in_the_square_comes_back_in_source_pixels(engine: TorchEngine) ->
     scores = torch.tensor([[0.9]])
     for stretch, expected in ((True, (160, 120, 320, 180)), (False, (160, 160, 320, 240))):
         transform = Letterbox((640, 480), 96, stretch)
-        (found,) = engine._detections(points, scores, ("dog",), transform, detect("dog"))
+        (found,) = engine.sets._detections(points, scores, ("dog",), transform, detect("dog"))
         assert found.box_xyxy_px == pytest.approx(expected, abs=0.01)
 
 
@@ -327,3 +329,37 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(
     runtime = RuntimeConfig(weights=str(stored), device="cuda:0")
     with pytest.raises(ConfigError, match="'cuda:0' asked for, but this PyTorch sees 0 CUDA devices"):
         load_engine(preset(tmp_path, tiny_model.config), runtime)
+
+
+class Echo:
+    """A further route that builds on a detection of the same frame."""
+
+    tasks = frozenset({Task.CAPTION})
+    weights_hash = "echo"
+
+    def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
+        with watch.stage("echo"):
+            found = view.perceive(detect()).detections
+        return Perception(spec.task, caption=Caption(f"{len(found)} objects", 1.0))
+
+
+def test_a_further_route_serves_its_task_and_may_ask_the_others(tiny_model: VisionLLM, frame: Frame) -> None:
+    engine = TorchEngine(copy.deepcopy(tiny_model), manifest(tiny_model.config), EVERYTHING, [Echo()])
+    (seen,) = engine.perceive(frame, (detect(),))
+    (told,) = engine.perceive(frame, (TaskSpec(Task.CAPTION),))
+    assert told.caption is not None
+    assert told.caption.text == f"{len(seen.detections)} objects"
+    assert {"backbone", "echo"} <= told.stage_ms.keys()
+    assert engine.tasks == {*(Task(name) for name in TRAINED), Task.CAPTION}
+    assert engine.weights_hash != engine_of(tiny_model).weights_hash
+
+
+def test_weights_of_an_unknown_system_are_left_alone(
+    stored: Path, tiny_model: VisionLLM, caplog: pytest.LogCaptureFixture
+) -> None:
+    weights.save(stored / "later", tiny_model.config, {"x.y": torch.ones(1)}, ("caption",), {})
+    try:
+        assert room.load_further(stored, tiny_model, EVERYTHING) == []
+        assert "later" in caplog.text
+    finally:
+        shutil.rmtree(stored / "later")

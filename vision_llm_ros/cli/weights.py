@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_folders(folder: Path | None) -> list[Path]:
-    """The weights folders meant: the one given, those inside it, or those shipped.
+    """The weights folders meant, every system's: the one given and those inside it, or those shipped.
 
     Raises:
         WeightsError: there is none.
@@ -42,9 +42,7 @@ def find_folders(folder: Path | None) -> list[Path]:
     from vision_llm_ros.model.weights import MANIFEST
 
     where = folder or weights_path()
-    if folder and (folder / MANIFEST).is_file():
-        return [folder]
-    found = sorted(path.parent for path in where.glob(f"*/{MANIFEST}"))
+    found = sorted(path.parent for path in where.rglob(MANIFEST))
     if not found:
         raise WeightsError(f"No weights in {where}: neither it nor a folder in it has a {MANIFEST}")
     return found
@@ -56,12 +54,12 @@ def describe(folder: Path) -> dict[str, Any]:
     Raises:
         WeightsError: the manifest is damaged.
     """
-    from vision_llm_ros.model.weights import read_manifest
+    from vision_llm_ros.model.weights import read_any_manifest
 
-    manifest = read_manifest(folder)
+    manifest = read_any_manifest(folder)
     return {
         "folder": str(folder),
-        "model": manifest.config.name,
+        "model": getattr(manifest.config, "name", folder.name),
         "weights_hash": manifest.short_hash,
         "trained": list(manifest.trained),
         "files": dict(_files(folder, manifest)),
@@ -69,7 +67,7 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
-def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, dict[str, Any]]]:
+def _files(folder: Path, manifest: Manifest[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, digest in sorted(manifest.files.items()):
         path = folder / name
         yield name, {"bytes": path.stat().st_size if path.is_file() else None, "sha256": digest}

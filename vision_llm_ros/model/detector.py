@@ -54,9 +54,13 @@ class VisionLLM(nn.Module):
         self.text_encoder.requires_grad_(config.text_mode == "trained")
         self.tokenizer = ImageTokenizer(config, self.backbone.channels[1:], self.text_encoder.width)
         self.llm = LanguageModel(config.llm, config.llm_revision, config.llm_layers, config.llm_quantization, llm_dtype)
-        self.llm.add_adapter(ADAPTER, config.lora_rank, config.lora_alpha, config.lora_dropout)
+        self.llm.add_adapter(ADAPTER, config.lora_rank, config.lora_alpha, config.lora_dropout, config.llm_layers)
         embedding_std = float(self.llm.base.embed_tokens.weight.float().std())
         self.decoder = SetDecoder(config, self.llm.width, embedding_std)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.decoder.parameters()).device
 
     def learned(self) -> dict[str, Tensor]:
         """Every tensor that is stored with our weights: backbone.*, tokenizer.*, decoder.*, adapter.*.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -83,9 +83,10 @@ def _quantized(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
 
 
 class LanguageModel(nn.Module):
-    """The first `num_layers` layers of a causal LLaMA model; its own parameters never learn.
+    """The first layers of a causal LLaMA model, for all routes together; its own parameters never learn.
 
-    The layers are run from embeddings, so that text, image tokens and query tokens mix freely.
+    The layers are run from embeddings, so that text, image tokens and query tokens mix freely. A named adapter has a
+    depth of its own: `using` it runs the first so many layers, then the final norm.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class LanguageModel(nn.Module):
 
         Args:
             source: "smollm2", a folder or a hub id.
-            num_layers: how many of its layers to keep, from the first; 0 keeps all.
+            num_layers: how many of its layers to load, from the first; 0 loads all. `deepen` loads more.
             quantization: "none", "4bit" or "8bit"; the latter two need bitsandbytes and a CUDA device.
             dtype: the weights' own; other than float32 only under autocast of the same type.
         Raises:
@@ -116,20 +117,57 @@ class LanguageModel(nn.Module):
         if num_layers:
             config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
         self.tokenizer = read_tokenizer(folder, revision, "language model")
-        options = {"dtype": dtype, **_quantized(quantization, dtype)}
-        self.base = load(LlamaModel, folder, revision, "language model", config=config, **options)
+        self._place = (folder, revision)
+        self._options = {"dtype": dtype, **_quantized(quantization, dtype)}
+        self.base = load(LlamaModel, *self._place, "language model", config=config, **self._options)
         self.base.requires_grad_(False)
         self.width: int = config.hidden_size
-        self.adapters: dict[str, Any] = {}
+        self.depths: dict[str, int] = {}
+        self._running = 0
+        self._head: nn.Module | None = None
 
-    def add_adapter(self, name: str, rank: int, alpha: int, dropout: float) -> None:
-        """Insert a named LoRA adapter into the attention projections; no-op for rank 0."""
+    @property
+    def num_layers(self) -> int:
+        """How many layers are in memory."""
+        return len(self.base.layers)
+
+    def deepen(self, num_layers: int = 0) -> None:
+        """Load further layers until there are `num_layers` (0: all); what is in memory stays as it is."""
+        from transformers import LlamaModel
+
+        config = read_config(*self._place, "language model")
+        wanted = min(num_layers or config.num_hidden_layers, config.num_hidden_layers)
+        if wanted <= self.num_layers:
+            return
+        config.num_hidden_layers = wanted
+        deeper = load(LlamaModel, *self._place, "language model", config=config, **self._options)
+        more = deeper.layers[self.num_layers :].requires_grad_(False).train(self.base.training)
+        self.base.layers.extend(more.to(self.base.embed_tokens.weight.device))
+        self.base.config.num_hidden_layers = wanted
+
+    def add_adapter(
+        self,
+        name: str,
+        rank: int,
+        alpha: int,
+        dropout: float,
+        num_layers: int = 0,
+        targets: tuple[str, ...] = LORA_TARGETS,
+    ) -> None:
+        """Insert a named LoRA adapter into projections of the first layers.
+
+        Args:
+            rank: 0 inserts nothing; only the depth is kept.
+            num_layers: depth at which the adapter is used; 0 means all layers in memory now.
+        """
+        depth = min(num_layers or self.num_layers, self.num_layers)
+        self.depths[name] = depth
         if rank == 0:
             return
         from peft import LoraConfig, inject_adapter_in_model
 
-        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=_LORA_TARGETS)
-        self.adapters[name] = config
+        wanted = rf"layers\.({'|'.join(map(str, range(depth)))})\.self_attn\.({'|'.join(targets)})"
+        config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=wanted)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several adapters are the point
             inject_adapter_in_model(config, self.base, adapter_name=name)
@@ -160,18 +198,25 @@ class LanguageModel(nn.Module):
             own[key].data.copy_(value)
 
     @contextlib.contextmanager
-    def using(self, name: str | None) -> Iterator[None]:
-        """Within the block the named adapter is active; None runs the untouched base model."""
+    def using(self, name: str | None, num_layers: int = 0) -> Iterator[None]:
+        """Within the block the named adapter is active at its depth; None runs the untouched base model.
+
+        Args:
+            num_layers: depth for None; 0 means all layers in memory.
+        """
         from peft.tuners.lora import LoraLayer
 
+        outer, self._running = self._running, self.depths[name] if name is not None else num_layers
         layers = [module for module in self.base.modules() if isinstance(module, LoraLayer)]
         for layer in layers:
-            layer.enable_adapters(name is not None)
-            if name is not None:
+            here = name is not None and name in layer.lora_A
+            layer.enable_adapters(here)
+            if here:
                 layer.set_adapter(name)
         try:
             yield
         finally:
+            self._running = outer
             for layer in layers:
                 layer.enable_adapters(True)
 
@@ -188,10 +233,28 @@ class LanguageModel(nn.Module):
         """Base embeddings float[..., D] of base-vocabulary ids."""
         return self.base.embed_tokens(input_ids)  # type: ignore[no-any-return]
 
+    def text_logits(self, states: Tensor) -> Tensor:
+        """Last hidden states float[..., D] to logits over the base vocabulary float[..., V]."""
+        if self.base.config.tie_word_embeddings:
+            return torch.nn.functional.linear(states, self.base.embed_tokens.weight)
+        if self._head is None:
+            self._head = self._load_head()
+        return self._head(states)  # type: ignore[no-any-return]
+
+    def _load_head(self) -> nn.Module:
+        """The output matrix of a checkpoint that does not share it with the embeddings."""
+        from transformers import LlamaForCausalLM
+
+        config = read_config(*self._place, "language model")
+        config.num_hidden_layers = 1
+        whole = load(LlamaForCausalLM, *self._place, "language model", config=config, **self._options)
+        head: nn.Module = whole.lm_head.requires_grad_(False)
+        return head.to(self.base.embed_tokens.weight.device)
+
     def run(
         self, embeds: Tensor, position_ids: Tensor, attend: Tensor, past: list[tuple[Tensor, Tensor]] | None = None
     ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-        """Run all layers.
+        """Run the layers in use (see `using`; without it all in memory).
 
         Args:
             embeds: float[B, T, D].
@@ -220,7 +283,7 @@ class LanguageModel(nn.Module):
         mask = torch.zeros_like(attend, dtype=embeds.dtype).masked_fill_(~attend, torch.finfo(embeds.dtype).min)
         rotary = self.base.rotary_emb(embeds, position_ids)
         hidden = embeds
-        for layer in self.base.layers:
+        for layer in self.base.layers[: self._running or None]:
             output = layer(
                 hidden,
                 attention_mask=mask.unsqueeze(1),

@@ -1,4 +1,7 @@
-"""Trained weights on disk: one safetensors file a module, a manifest with checksums, a model card."""
+"""Trained weights on disk: one safetensors file a module, a manifest with checksums, a model card.
+
+A weights folder holds the VisionLLM route; each further system lies in a folder inside it, in the same form.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,21 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vision_llm_ros.config import ModelConfig, from_mapping
+from vision_llm_ros.config import SYSTEMS, ModelConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
 _HASH_DIGITS = 12
+
+C = TypeVar("C")
 
 
 def file_hash(path: Path) -> str:
@@ -32,7 +37,7 @@ def file_hash(path: Path) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class Manifest:
+class Manifest(Generic[C]):
     """What a weights folder promises.
 
     Attributes:
@@ -42,7 +47,7 @@ class Manifest:
         notes: what they were trained on and how, in a few words.
     """
 
-    config: ModelConfig
+    config: C
     files: dict[str, str]
     trained: tuple[str, ...]
     notes: dict[str, Any]
@@ -54,8 +59,31 @@ class Manifest:
         return hashlib.sha256(joined.encode()).hexdigest()[:_HASH_DIGITS]
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read manifest.json.
+def joint_hash(hashes: Iterable[str]) -> str:
+    """One name for several sets of weights that serve together; a single one keeps its own."""
+    names = list(hashes)
+    return names[0] if len(names) == 1 else hashlib.sha256(";".join(names).encode()).hexdigest()[:_HASH_DIGITS]
+
+
+def part_folders(folder: Path) -> dict[str, Path]:
+    """The folders of further systems inside a weights folder, by name."""
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{MANIFEST}"))}
+
+
+def read_manifest(folder: Path, config_type: type[C]) -> Manifest[C]:
+    """Read manifest.json of the system that `config_type` describes.
+
+    Raises:
+        WeightsError: missing, not readable, or another system's.
+    """
+    manifest = read_any_manifest(folder)
+    if not isinstance(manifest.config, config_type):
+        raise WeightsError(f"{folder} holds {type(manifest.config).__name__}, not {config_type.__name__}")
+    return manifest
+
+
+def read_any_manifest(folder: Path) -> Manifest[Any]:
+    """Read manifest.json of whatever system.
 
     Raises:
         WeightsError: missing or not readable.
@@ -65,7 +93,8 @@ def read_manifest(folder: Path) -> Manifest:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] != _FORMAT:
             raise WeightsError(f"{path}: format {values['format']} is not {_FORMAT}; update the package or the weights")
-        config = from_mapping(ModelConfig, values["config"], str(path))
+        config_type = SYSTEMS[values.get("system", ModelConfig.__name__)]
+        config: Any = from_mapping(config_type, values["config"], str(path))
         return Manifest(config, dict(values["files"]), tuple(values["trained"]), dict(values["notes"]))
     except FileNotFoundError as error:
         advice = "install the package again, or train: vision-llm train --help"
@@ -77,7 +106,7 @@ def read_manifest(folder: Path) -> Manifest:
 def verify(folder: Path) -> list[str]:
     """Check every file against the manifest; one sentence for each fault, none if all is well."""
     try:
-        manifest = read_manifest(folder)
+        manifest = read_any_manifest(folder)
     except WeightsError as error:
         return [str(error)]
     faults = []
@@ -91,8 +120,8 @@ def verify(folder: Path) -> list[str]:
 
 
 def save(
-    folder: Path, config: ModelConfig, state: dict[str, Tensor], trained: Iterable[str], notes: dict[str, Any]
-) -> Manifest:
+    folder: Path, config: C, state: dict[str, Tensor], trained: Iterable[str], notes: dict[str, Any]
+) -> Manifest[C]:
     """Write tensors named `module.rest`, one float16 file per module, and the manifest; other modules' files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     modules: dict[str, dict[str, Tensor]] = {}
@@ -107,7 +136,8 @@ def save(
     manifest = Manifest(config, files, tuple(sorted(set(trained))), notes)
     values = {
         "format": _FORMAT,
-        "config": dataclasses.asdict(config),
+        "system": type(config).__name__,
+        "config": dataclasses.asdict(config),  # type: ignore[call-overload]
         "files": files,
         "trained": list(manifest.trained),
         "notes": notes,

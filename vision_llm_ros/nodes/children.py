@@ -38,8 +38,8 @@ def signals_held() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in arrived:
-            signal.raise_signal(number)
+        for caught in arrived:
+            signal.raise_signal(caught)
 
 
 class Children:

@@ -24,6 +24,7 @@ from vision_llm_ros.config import TrainConfig
 from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model.detector import VisionLLM, select_tokens
+from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.model.tokenizer import ImageTokens
 from vision_llm_ros.training.data import Batch, DetectionData
@@ -183,7 +184,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         mean: dict[str, float] = {}
         for batch in batches:
-            with self._arithmetic():
+            with arithmetic(self.device, self.dtype):
                 loss, parts = self._loss(batch)
             (loss / len(batches)).backward()  # type: ignore[no-untyped-call]
             for key, value in parts.items():
@@ -199,11 +200,6 @@ class Trainer:
         rate = float(self.optimizer.param_groups[0]["lr"])
         grounding = batches[0].instruction.task is Task.GROUND
         return {"task": float(grounding), **mean, "gradient": float(norm), "learning_rate": rate}
-
-    def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
-        if self.dtype is torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         model = self.model

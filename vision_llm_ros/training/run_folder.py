@@ -91,7 +91,7 @@ def data_facts(data: DetectionData, annotations: Path, referring: list[Path]) ->
     }
 
 
-def export(source: Path, out: Path, config: ModelConfig | None = None, text: str = "") -> weights.Manifest:
+def export(source: Path, out: Path, config: ModelConfig | None = None, text: str = "") -> weights.Manifest[ModelConfig]:
     """Write the averaged weights of a run's second stage as a weights folder.
 
     Args:
