@@ -137,27 +137,34 @@ class NodeConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One stage of training: how long, how fast, on what."""
+class LoopConfig:
+    """How long and how fast, for every training."""
 
-    stage: int = setting(1, "1 tokenizer, 2 language model and tokenizer", low=1, high=2)
     steps: int = setting(400, "optimizer steps of this stage", low=1)
     batch_size: int = setting(8, "pictures a step", low=1)
     learning_rate: float = setting(3e-4, "of new parameters; imported ones learn ten times slower", low=0.0, high=1.0)
     warmup_steps: int = setting(40, "linear warm-up", low=0)
     weight_decay: float = setting(1e-4, "decoupled weight decay", low=0.0)
+    betas: tuple[float, float] = setting((0.9, 0.999), "of AdamW")
     clip: float = setting(1.0, "largest gradient norm", low=0.0)
     average_decay: float = setting(0.995, "of the running average of weights that is saved", low=0.0, high=1.0)
-    sets: int = setting(14, "query sets decoded per picture in stage 2", low=1)
-    polygon_sets: int = setting(4, "the same for polygons, which are longer", low=1)
-    polygon_share: float = setting(0.15, "share of polygon steps in stage 2, 0..1", low=0.0, high=1.0)
-    ground_share: float = setting(0.25, "share of grounding steps in stage 2, 0..1", low=0.0, high=1.0)
-    class_heads: bool = setting(True, "the tokenizer's corrections of the imported class scores learn too")
     save_every: int = setting(50, "steps between checkpoints", low=1)
     seed: int = setting(0, "of everything random", low=0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig):
+    """One stage of the VisionLLM route."""
+
+    stage: int = setting(1, "1 tokenizer, 2 language model and tokenizer", low=1, high=2)
+    sets: int = setting(14, "query sets decoded per picture in stage 2", low=1)
+    polygon_sets: int = setting(4, "the same for polygons, which are longer", low=1)
+    polygon_share: float = setting(0.15, "share of polygon steps in stage 2, 0..1", low=0.0, high=1.0)
+    ground_share: float = setting(0.25, "share of grounding steps in stage 2, 0..1", low=0.0, high=1.0)
+    class_heads: bool = setting(True, "the tokenizer's corrections of the imported class scores learn too")
 
 
 # Settings by the name that a weights folder keeps of them: one entry a system.

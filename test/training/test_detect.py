@@ -54,7 +54,7 @@ def gradients(model: VisionLLM, data: DetectionData, config: TrainConfig, folder
     tasks = [Task.DETECT] if config.stage == 1 else [Task.DETECT, Task.POLYGON, Task.GROUND]
     for task in tasks:
         for batch in data.draw(task, 2, (1, 2, 3)):
-            trainer._loss(batch)[0].backward()
+            trainer.loss(batch)[0].backward()
     named = {f"tokenizer.{key}": p for key, p in model.tokenizer.named_parameters()}
     named |= {f"decoder.{key}": p for key, p in model.decoder.named_parameters()}
     named |= {f"llm.{key}": p for key, p in model.llm.base.named_parameters()}

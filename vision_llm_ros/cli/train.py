@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from vision_llm_ros.training.run_folder import Settings
     from vision_llm_ros.training.team import Team
 
-# The stage is an option of its own.
-LEARNING = tuple(entry.name for entry in dataclasses.fields(TrainConfig) if entry.name != "stage")
+# The stage is an option of its own; the optimizer's momenta are not for tuning.
+LEARNING = tuple(entry.name for entry in dataclasses.fields(TrainConfig) if entry.name not in ("stage", "betas"))
 _RUNTIME = ("device", "threads")
 HELP = "train the model on COCO-style folders, and export its weights"
 

@@ -12,7 +12,8 @@ from vision_llm_ros.config import ModelConfig, TrainConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.training.data import DetectionData
-from vision_llm_ros.training.start import CHECKPOINT, read_checkpoint
+from vision_llm_ros.training.loop import CHECKPOINT
+from vision_llm_ros.training.start import read_checkpoint
 
 SETTINGS = "settings.json"
 _HASH_DIGITS = 12

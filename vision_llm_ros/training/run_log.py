@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-COLUMNS = (
-    *("step", "task", "objectness", "box", "dense", "class", "location"),
-    *("gradient", "learning_rate", "seconds"),
-)
-LOSSES = COLUMNS[2:7]
+DETECTION = ("objectness", "box", "dense", "class", "location")
+_RATES = ("gradient", "learning_rate")
+_FIXED = {"step", "task", *_RATES, "seconds"}
 _SMOOTHED_SHARE = 0.05
 
 
@@ -25,26 +23,27 @@ class RunLog:
     A resumed run has steps in its log that are learnt again from the checkpoint on; their rows are dropped.
     """
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
-        """Open the log of a run that stands at `step`."""
-        self.folder = folder
+    def __init__(self, folder: Path, step: int = 0, losses: tuple[str, ...] = DETECTION) -> None:
+        """Open the log of a run that stands at `step` and whose loss has these parts."""
+        self.folder, self.losses = folder, losses
+        self.columns = ("step", "task", *losses, *_RATES, "seconds")
         self.path = folder / "log.csv"
         rows = [row for row in read_log(self.path) if int(row["step"]) <= step]
         self._stream = self.path.open("w", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._stream, COLUMNS, restval="", extrasaction="ignore")
+        self._writer = csv.DictWriter(self._stream, self.columns, restval="", extrasaction="ignore")
         self._writer.writeheader()
         self._writer.writerows(rows)
         self._events = _event_writer(folder, step)
 
     def add(self, step: int, task: str, values: Mapping[str, float]) -> None:
         """Write one step; parts of the loss that a task does not have stay empty."""
-        row = {key: f"{values[key]:.6g}" for key in COLUMNS if key in values}
+        row = {key: f"{values[key]:.6g}" for key in self.columns if key in values}
         self._writer.writerow(row | {"step": step, "task": task})
         self._stream.flush()
         if self._events is not None:
-            for key in (*LOSSES, "gradient", "learning_rate"):
+            for key in (*self.losses, *_RATES):
                 if key in values:
-                    self._events.add_scalar(f"{task}/{key}" if key in LOSSES else key, values[key], step)
+                    self._events.add_scalar(f"{task}/{key}" if key in self.losses else key, values[key], step)
 
     def plot(self) -> None:
         """Draw losses.png anew."""
@@ -71,7 +70,7 @@ def plot_losses(rows: list[dict[str, str]], path: Path) -> None:
     """Draw every part of the loss over the steps, one panel a part and one line a task, smoothed over 5 % of them."""
     from matplotlib.figure import Figure
 
-    parts = [part for part in LOSSES if any(row.get(part) for row in rows)]
+    parts = [part for part in (rows[0] if rows else ()) if part not in _FIXED and any(row.get(part) for row in rows)]
     if not parts:
         return
     figure = Figure(figsize=(3.2 * len(parts), 3.0), layout="constrained")

@@ -20,10 +20,10 @@ from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
 from vision_llm_ros.training.data import DetectionData
 from vision_llm_ros.training.import_ssd import fit_phrases, load_dense_head, load_pyramid, read_graph
+from vision_llm_ros.training.loop import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 
-CHECKPOINT = "checkpoint.pt"
 _FITTING_PICTURES = 140
 
 
