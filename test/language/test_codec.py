@@ -10,58 +10,32 @@ from vision_llm_ros.errors import ConfigError, InputError
 from vision_llm_ros.language.codec import OffsetCodec
 from vision_llm_ros.language.polygons import largest_contour, mask_to_polygon, polygon_to_mask, resample
 
-SIZE = (640, 480)
-
 
 @pytest.mark.parametrize("bins", [3, 257, 513, 1025, 2049])
 def test_error_is_at_most_half_a_bin_of_the_side(bins: int) -> None:
-    rng = np.random.default_rng(0)
     codec = OffsetCodec(bins)
-    points, centre = rng.uniform(0, SIZE, (500, 4, 2)), rng.uniform(0, SIZE, (500, 2))
-    back = codec.decode(codec.encode(points, centre, SIZE), centre, SIZE)
-    assert (np.abs(back - points) / SIZE).max() <= 0.5 / codec.half + 1e-12
+    offsets = np.random.default_rng(0).uniform(-1, 1, (500, 8))
+    assert np.abs(codec.decode(codec.encode(offsets)) - offsets).max() <= 0.5 / codec.half + 1e-12
 
 
 def test_bins_are_offsets_in_sides() -> None:
-    bins = OffsetCodec(1025).encode([[320.0, 240.0], [0.0, 480.0]], [320.0, 240.0], SIZE)
-    assert bins.tolist() == [[512, 512], [256, 768]]
+    assert OffsetCodec(1025).encode(np.array([-1.0, -0.5, 0.0, 0.5, 1.0])).tolist() == [0, 256, 512, 768, 1024]
 
 
-@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9))
-def test_offsets_beyond_one_side_saturate(x: float, y: float) -> None:
-    bins = OffsetCodec(1025).encode([[x, y]], [0.0, 0.0], SIZE)
-    assert bins.min() >= 0 and bins.max() <= 1024
+@given(st.floats(-1e9, 1e9))
+def test_offsets_beyond_one_side_saturate(offset: float) -> None:
+    assert 0 <= OffsetCodec(1025).encode(np.array(offset)) <= 1024
 
 
-def test_each_image_of_a_batch_has_its_own_size() -> None:
-    sizes = np.array([[100.0, 50.0], [400.0, 200.0]])
-    bins = OffsetCodec().encode(sizes[:, None, :] / 4, np.zeros((2, 2)), sizes)
-    assert (bins == 512 + 128).all()
-
-
-def test_expectation_recovers_what_rounding_lost() -> None:
-    codec = OffsetCodec()
-    probabilities = np.zeros((2, 1025))
-    probabilities[0, [600, 601]] = 0.6, 0.4
-    probabilities[1, 0] = 1.0
-    assert codec.expect(probabilities).tolist() == pytest.approx([600.4, 0.0])
-
-
-def test_expectation_ignores_far_bins() -> None:
-    probabilities = np.zeros(1025)
-    probabilities[[100, 900]] = 0.6, 0.4
-    assert OffsetCodec().expect(probabilities) == 100.0
+def test_a_fractional_bin_is_told_exactly() -> None:
+    codec = OffsetCodec(65)
+    assert codec.decode(codec.place(np.array(0.123))) == pytest.approx(0.123, abs=1e-12)
 
 
 @pytest.mark.parametrize("bins", [0, 2, 1024])
 def test_even_bins_are_refused(bins: int) -> None:
     with pytest.raises(ConfigError, match=str(bins)):
         OffsetCodec(bins)
-
-
-def test_not_a_number_is_refused() -> None:
-    with pytest.raises(InputError, match="nan"):
-        OffsetCodec().encode([[np.nan, 0.0]], [0.0, 0.0], SIZE)
 
 
 def _ellipse() -> np.ndarray:

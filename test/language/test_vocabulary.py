@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from vision_llm_ros.errors import ConfigError
@@ -26,8 +27,8 @@ def test_names_and_rows_are_inverse_and_dense(bins: int) -> None:
 
 
 def test_location_row_is_the_bin_of_the_codec() -> None:
-    bins = OffsetCodec(1025).encode([[640.0, 0.0]], [320.0, 240.0], (640, 480))[0]
-    assert [Vocabulary().names[row] for row in bins] == ["<p256>", "<p-256>"]
+    bins = OffsetCodec(1025).encode(np.array([0.5, -0.5]))
+    assert [Vocabulary().names[int(row)] for row in bins] == ["<p256>", "<p-256>"]
 
 
 @pytest.mark.parametrize("num_points", [2, 8, 24])

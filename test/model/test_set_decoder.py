@@ -12,7 +12,7 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.codec import OffsetCodec
 from vision_llm_ros.language.instructions import Instruction
 from vision_llm_ros.model.detector import VisionLLM, Words, select_tokens
-from vision_llm_ros.model.set_decoder import SetLogits, decode_points
+from vision_llm_ros.model.set_decoder import SetLogits, decode_points, location_bins
 from vision_llm_ros.model.tokenizer import ImageTokens
 
 Case = tuple[Words, ImageTokens, SetLogits]
@@ -142,16 +142,26 @@ def test_more_points_only_lengthen_the_tuples(exact_model: VisionLLM, decoded: C
     assert decode_points(outlines, tokens).shape == (2, 12, num_points, 2)
 
 
-def test_decoded_points_undo_the_codec() -> None:
-    codec = OffsetCodec(65)
-    centre, corners = torch.tensor([0.5, 0.4]), torch.tensor([[0.25, 0.125], [0.75, 0.9]])
-    bins = torch.from_numpy(codec.encode(corners.numpy(), centre.numpy(), (1.0, 1.0))).flatten()
-    locations = torch.full((1, 1, 4, 65), -30.0)
-    locations[0, 0, torch.arange(4), bins] = 30.0
+@pytest.mark.parametrize(("bins", "num_points"), [(65, 2), (1025, 2), (1025, 16)])
+def test_what_is_learnt_decodes_to_within_half_a_bin(bins: int, num_points: int) -> None:
+    torch.manual_seed(0)
+    centres, points = torch.rand(1, 40, 2).double(), torch.rand(1, 40, num_points, 2).double()
+    wanted = location_bins(points, centres, OffsetCodec(bins))
+    locations = torch.full((1, 40, 2 * num_points, bins), -30.0).double().scatter_(-1, wanted.unsqueeze(-1), 30.0)
+    empty = torch.zeros(1, 40, 4)
+    tokens = ImageTokens(empty, centres, empty, empty, empty, empty)
+    error = (decode_points(SetLogits(empty, locations), tokens) - points).abs().max()
+    assert error <= 0.5 / (bins // 2) + 1e-9
+
+
+@pytest.mark.parametrize("last", [0, 64])
+def test_bins_beyond_the_border_do_not_count(last: int) -> None:
+    locations = torch.full((1, 1, 2, 65), -30.0)
+    locations[..., [last, abs(last - 1)]] = 0.0
     empty = torch.zeros(1, 1, 4)
-    tokens = ImageTokens(empty, centre.view(1, 1, 2), empty, empty, empty, empty)
+    tokens = ImageTokens(empty, torch.zeros(1, 1, 2), empty, empty, empty, empty)
     points = decode_points(SetLogits(empty, locations), tokens)
-    assert torch.allclose(points[0, 0], corners, atol=0.5 / 32 + 1e-6)
+    assert torch.allclose(points, torch.full((1, 1, 1, 2), abs(last - 0.5) / 32 - 1))
 
 
 def test_two_equal_neighbours_decode_to_the_point_between_them() -> None:

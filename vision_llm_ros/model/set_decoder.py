@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from vision_llm_ros.config import ModelConfig
 from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.language.codec import OffsetCodec
 from vision_llm_ros.language.instructions import Instruction
 from vision_llm_ros.language.vocabulary import Vocabulary
 from vision_llm_ros.model.llm import LanguageModel
@@ -73,8 +74,9 @@ class SetDecoder(nn.Module):
         super().__init__()
         self.config = config
         self.vocabulary = Vocabulary(config.location_bins, config.class_tokens)
+        self.codec = OffsetCodec(config.location_bins)
         self.rows = nn.Parameter(torch.randn(len(self.vocabulary), llm_width) * embedding_std)
-        self.rows.data[self.vocabulary.locations] = _smooth_rows(config.location_bins, llm_width) * embedding_std
+        self.rows.data[self.vocabulary.locations] = _smooth_rows(self.codec, llm_width) * embedding_std
         self.background = nn.Parameter(torch.zeros(llm_width))
         self.background_bias = nn.Parameter(torch.zeros(()))
         inputs = config.width + NUM_CONCEPTS + 6 * 16
@@ -190,21 +192,20 @@ class SetDecoder(nn.Module):
         Returns:
             float[B, M, 2 * num_points, bins]; zeros without the region prior.
         """
-        half = self.config.location_bins // 2
         sides = tokens.boxes_cxcywh[..., 2:].detach()
         if not self.config.region_prior:
             return sides.new_zeros(*sides.shape[:2], 2 * num_points, self.config.location_bins)
         places = _expected_offsets(num_points, sides.device) * sides.unsqueeze(-2) / 2
-        places = places.flatten(-2)
+        places = self.codec.place(places.flatten(-2)).unsqueeze(-1)
         spread = self.prior_spread[0 if num_points == 2 else 1].exp()
-        width = (spread * sides.repeat(1, 1, num_points) * half + 1.0).unsqueeze(-1)
-        bins = torch.arange(-half, half + 1, device=sides.device, dtype=sides.dtype)
-        return (-0.5 * ((bins - places.unsqueeze(-1) * half) / width) ** 2).clamp(min=_FAR)
+        width = (spread * sides.repeat(1, 1, num_points) * self.codec.half + 1.0).unsqueeze(-1)
+        bins = torch.arange(self.codec.bins, device=sides.device, dtype=sides.dtype)
+        return (-0.5 * ((bins - places) / width) ** 2).clamp(min=_FAR)
 
 
-def _smooth_rows(bins: int, width: int) -> Tensor:
+def _smooth_rows(codec: OffsetCodec, width: int) -> Tensor:
     """Rows that change slowly from bin to bin, so that neighbours share what they learn: float[bins, width]."""
-    offsets = torch.linspace(-1, 1, bins).unsqueeze(1)
+    offsets = codec.decode(torch.arange(codec.bins)).unsqueeze(1)
     frequencies = torch.exp(torch.empty(width // 2).uniform_(math.log(0.5), math.log(60.0)))
     angles = offsets * frequencies * math.pi + torch.rand(width // 2) * 2 * math.pi
     return torch.cat([angles.sin(), angles.cos()], -1) * math.sqrt(2)
@@ -230,16 +231,28 @@ def _expected_offsets(num_points: int, device: torch.device) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()], -1)
 
 
+def location_bins(points_xy: Tensor, centres_xy: Tensor, codec: OffsetCodec) -> Tensor:
+    """The location tokens that tell points, what learning aims at and `decode_points` undoes.
+
+    Args:
+        points_xy: float[..., P, 2], xy fractions of the network's input.
+        centres_xy: float[..., 2], the centres l_i, without gradient.
+    Returns:
+        int[..., 2 * P], order x1, y1, x2, y2, ...
+    """
+    return codec.encode(points_xy - centres_xy.unsqueeze(-2)).long().flatten(-2)
+
+
 def decode_points(logits: SetLogits, tokens: ImageTokens, reach: int = 2) -> Tensor:
     """Points from location logits: the likeliest bin, refined by the mean over its neighbours.
 
     Returns:
         float[B, M, num_points, 2], xy fractions of the network's input.
     """
-    bins = logits.locations.shape[-1]
-    half = bins // 2
+    codec = OffsetCodec(logits.locations.shape[-1])
     best = logits.locations.argmax(-1, keepdim=True)
-    near = (best + torch.arange(-reach, reach + 1, device=best.device)).clamp(0, bins - 1)
-    weights = functional.softmax(logits.locations.gather(-1, near), -1)
-    offsets = ((weights * near).sum(-1) - half) / half
-    return tokens.centres.unsqueeze(2) + offsets.reshape(*offsets.shape[:-1], -1, 2)
+    near = best + torch.arange(-reach, reach + 1, device=best.device)
+    around = logits.locations.gather(-1, near.clamp(0, codec.bins - 1))
+    weights = functional.softmax(around.masked_fill((near < 0) | (near >= codec.bins), -torch.inf), -1)
+    offsets = codec.decode((weights * near).sum(-1))
+    return tokens.centres.unsqueeze(2) + offsets.unflatten(-1, (-1, 2))

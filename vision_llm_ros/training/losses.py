@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vision_llm_ros.language.codec import OffsetCodec
 from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
-from vision_llm_ros.model.set_decoder import SetLogits
+from vision_llm_ros.model.set_decoder import SetLogits, location_bins
 from vision_llm_ros.model.tokenizer import ImageTokens
 from vision_llm_ros.training.matching import CLASS_WEIGHT, GIOU_WEIGHT, L1_WEIGHT, match
 
@@ -110,8 +111,7 @@ def set_loss(logits: SetLogits, tokens: ImageTokens, targets: list[Target]) -> t
 
     Location targets are taken relative to the detached centres l_i.
     """
-    num_classes, bins = logits.classes.shape[-1] - 1, logits.locations.shape[-1]
-    half = bins // 2
+    num_classes, codec = logits.classes.shape[-1] - 1, OffsetCodec(logits.locations.shape[-1])
     class_parts, location_parts = [], []
     for index, target in enumerate(targets):
         with torch.no_grad():
@@ -125,9 +125,8 @@ def set_loss(logits: SetLogits, tokens: ImageTokens, targets: list[Target]) -> t
         class_parts.append(losses[~silent].sum() / max(len(rows), _FEW_OBJECTS))
         known = target.has_points[columns]
         if known.any():
-            centres = tokens.centres[index, rows[known]].detach().unsqueeze(1)
-            offsets = (target.points_xy[columns[known]] - centres).clamp(-1, 1)
-            answer = (offsets * half).round().long() + half
+            centres = tokens.centres[index, rows[known]].detach()
+            answer = location_bins(target.points_xy[columns[known]], centres, codec)
             chosen = logits.locations[index, rows[known]]
             location_parts.append(functional.cross_entropy(chosen.flatten(0, 1), answer.flatten()))
     classes = torch.stack(class_parts).mean()
