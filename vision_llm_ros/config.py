@@ -92,7 +92,23 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class RuntimeConfig:
+class VideoConfig:
+    """What is kept from frame to frame, per camera."""
+
+    memory_s: float = setting(10.0, "how far back questions may ask, seconds; 0 keeps no frames", low=0.0, high=600.0)
+    memory_frames: int = setting(20, "most frames kept per camera", low=1, high=1000)
+    memory_size_px: int = setting(320, "longer side of a kept frame, pixels", low=64, high=2048)
+    track_score: float = setting(0.35, "a track begins at this score, 0..1", low=0.0, high=1.0)
+    track_weak_score: float = setting(0.15, "a known track goes on from this score, 0..1", low=0.0, high=1.0)
+    track_forget_s: float = setting(30.0, "a lost target is recognised again within, seconds", low=0.0, high=3600.0)
+    track_similarity: float = setting(
+        0.6, "likeness needed to recognise a lost target, cosine -1..1", low=-1.0, high=1.0
+    )
+    track_masks: bool = setting(True, "a single followed target gets its mask where the model segments")
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(VideoConfig):
     """How the network is run."""
 
     weights: str = setting("", "folder of trained weights; empty: those shipped with the package")
@@ -167,8 +183,58 @@ class TrainConfig(LoopConfig):
     class_heads: bool = setting(True, "the tokenizer's corrections of the imported class scores learn too")
 
 
+@dataclass(frozen=True)
+class QFormerConfig:
+    """The Q-Former of captions, answers and matching, around the shared text encoder and language model."""
+
+    num_queries: int = setting(16, "learned queries, each a soft prompt token", low=1, high=64)
+    num_layers: int = setting(4, "last layers of the text encoder that the queries run through", low=1, high=24)
+    cross_every: int = setting(2, "every n-th of these layers looks at the picture", low=1, high=24)
+    image_width: int = setting(192, "channels of what is looked at", low=16, high=2048)
+    feedforward: int = setting(192, "hidden width of the queries' own feed-forward blocks", low=16, high=8192)
+    delta_rank: int = setting(8, "rank of the queries' own change of the shared self-attention", low=1, high=256)
+    num_objects: int = setting(24, "detector proposals looked at beside the grid", low=0, high=300)
+    match_width: int = setting(192, "width of the space in which pictures and sentences are compared", low=8, high=1024)
+    dropout: float = setting(0.1, "dropout of the queries' own layers", low=0.0, high=0.9)
+    text_input: bool = setting(True, "the queries read the instruction too (InstructBLIP)")
+    llm_layers: int = setting(0, "layers of the LLM that write text; 0 means all", low=0, high=200)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class DecoderTextConfig:
+    """Captions and answers by the set decoder's language model (part `text`)."""
+
+    name: str = setting("text", "name of this part")
+    llm_layers: int = setting(8, "first layers of the LLM that write; 0 means all", low=0, high=200)
+    lora_rank: int = setting(12, "rank of the LoRA adapter", low=0, high=512)
+    lora_alpha: int = setting(24, "LoRA scale numerator", low=1, high=1024)
+    lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
+    objects: int = setting(24, "image tokens read: the likeliest objects", low=1, high=900)
+    cells: int = setting(3, "side of the grid of scene tokens", low=1, high=10)
+    scene_width: int = setting(96, "bottleneck of a scene token's features", low=8, high=4096)
+    head_width: int = setting(192, "bottleneck of the correction before the output words", low=8, high=4096)
+    max_tokens: int = setting(28, "longest text, tokens", low=1, high=512)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class DecoderTextTrainConfig(LoopConfig):
+    """Learning of captions and answers through the set decoder's language model."""
+
+    steps: int = setting(700, "optimizer steps", low=1)
+    learning_rate: float = setting(1e-3, "of everything that learns", low=0.0, high=1.0)
+    average_decay: float = setting(0.99, "of the running average of weights that is saved", low=0.0, high=1.0)
+    answer_share: float = setting(0.25, "share of steps that learn to answer questions, 0..1", low=0.0, high=1.0)
+    questions: int = setting(6, "questions a picture in such a step", low=1, high=64)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
-SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig,)}
+SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig)}
 
 
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:
