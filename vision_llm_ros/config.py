@@ -233,8 +233,61 @@ class DecoderTextTrainConfig(LoopConfig):
     questions: int = setting(6, "questions a picture in such a step", low=1, high=64)
 
 
+@dataclass(frozen=True)
+class RestoreConfig:
+    """The restoration route: LM4LV with a residual path and an estimator of damage."""
+
+    tile_px: int = setting(64, "side of the square tiles a frame is cut into, pixels", low=16, high=1024)
+    overlap_px: int = setting(16, "least overlap of neighbouring tiles, pixels", low=0, high=512)
+    visual: str = setting("nano", "'nano', or folder or hub id of a ViT-MAE checkpoint")
+    visual_revision: str = setting("", "pinned hub revision of visual")
+    patch_px: int = setting(16, "side of a patch, one visual token, pixels", low=4, high=64)
+    width: int = setting(208, "channels of a visual token", low=8, high=4096)
+    num_heads: int = setting(8, "attention heads of the autoencoder", low=1, high=64)
+    feedforward: int = setting(416, "hidden width of the autoencoder's feed-forward blocks", low=8, high=16384)
+    encoder_layers: int = setting(1, "transformer blocks of the encoder", low=0, high=48)
+    decoder_layers: int = setting(1, "transformer blocks of the decoder", low=0, high=48)
+    task_tokens: int = setting(10, "learned tokens that name a task", low=1, high=256)
+    llm_layers: int = setting(0, "first layers of the LLM that restore; 0 means all, the reference", low=0, high=200)
+    detail_width: int = setting(32, "channels of the residual path's finest level", low=4, high=512)
+    estimator_width: int = setting(24, "channels of the damage estimator's first level", low=4, high=512)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.tile_px % self.patch_px:
+            raise ConfigError(f"RestoreConfig.tile_px: expected a multiple of {self.patch_px}, got {self.tile_px}")
+        if self.overlap_px > self.tile_px // 2:
+            raise ConfigError(f"RestoreConfig.overlap_px: expected at most half a tile, got {self.overlap_px}")
+        if self.width % self.num_heads:
+            raise ConfigError(
+                f"RestoreConfig.width: expected a multiple of num_heads={self.num_heads}, got {self.width}"
+            )
+        if self.visual == "nano" and self.width <= self.num_tokens:
+            raise ConfigError(f"RestoreConfig.width: expected more than {self.num_tokens} patches, got {self.width}")
+
+    @property
+    def num_tokens(self) -> int:
+        """Visual tokens of a tile."""
+        return (self.tile_px // self.patch_px) ** 2
+
+
+@dataclass(frozen=True)
+class RestoreTrainConfig(LoopConfig):
+    """One stage of the restoration route."""
+
+    stage: str = setting(
+        "autoencoder", "what learns", choices=("masked", "autoencoder", "detail", "estimator", "language")
+    )
+    batch_size: int = setting(32, "tiles a step", low=1)
+    learning_rate: float = setting(1e-3, "of AdamW", low=0.0, high=1.0)
+    mask_ratio: float = setting(0.5, "share of patches hidden in stage masked, 0..1", low=0.0, high=0.95)
+    size_px: int = setting(224, "side to which a photograph's centre square is brought, pixels", low=32, high=4096)
+    held_out: float = setting(0.05, "share of the photographs kept back to choose by, 0..1", low=0.0, high=0.5)
+    tasks: str = setting("", "tasks learnt by stage language, comma-separated; empty: all, jointly")
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
-SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig)}
+SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig)}
 
 
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:
