@@ -286,8 +286,48 @@ class RestoreTrainConfig(LoopConfig):
     tasks: str = setting("", "tasks learnt by stage language, comma-separated; empty: all, jointly")
 
 
+@dataclass(frozen=True)
+class MaskConfig:
+    """The referring mask network (PixelLM) beside the VisionLLM route; it shares pyramid, text encoder and LLM."""
+
+    candidates: int = setting(36, "image tokens: likely objects handed to the language model", low=1, high=300)
+    width: int = setting(128, "channels of the pixel decoder", low=16, high=1024)
+    num_heads: int = setting(4, "attention heads of the pixel decoder", low=1, high=64)
+    depth: int = setting(1, "two-way blocks per scale", low=1, high=4)
+    feedforward: int = setting(256, "hidden width of the pixel decoder's feed-forward blocks", low=16, high=8192)
+    scales: str = setting("16/8", "strides of the two maps that are decoded", choices=("16/8", "32/16"))
+    llm_layers: int = setting(6, "first layers of the LLM used", low=1, high=200)
+    lora_rank: int = setting(8, "rank of the adapter on q and v; 0 trains none", low=0, high=512)
+    lora_alpha: int = setting(16, "LoRA scale numerator", low=1, high=1024)
+    lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
+    box_prompt: bool = setting(True, "a mask starts from its candidate's box; false: from a learned vector")
+    threshold: float = setting(0.5, "least probability of a target that is answered, 0..1", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        if self.width % self.num_heads:
+            raise ConfigError(f"MaskConfig.width: expected a multiple of num_heads={self.num_heads}, got {self.width}")
+
+
+@dataclass(frozen=True)
+class MaskTrainConfig(LoopConfig):
+    """Training of the referring mask network."""
+
+    steps: int = setting(2000, "optimizer steps", low=1)
+    batch_size: int = setting(2, "pictures a step", low=1)
+    phrases: int = setting(4, "phrases asked of each picture", low=1, high=20)
+    masks: int = setting(8, "most masks learnt from each picture", low=1, high=100)
+    text_weight: float = setting(1.0, "of the cross-entropy over the answer's tokens", low=0.0)
+    mask_weight: float = setting(2.0, "of the target refinement loss", low=0.0)
+    dice_weight: float = setting(0.5, "of the Dice loss", low=0.0)
+    refinement: float = setting(2.0, "alpha: weight of pixels that two or more masks of an answer claim", low=1.0)
+    compose_share: float = setting(0.15, "share of pictures with pasted cut-outs, 0..1", low=0.0, high=1.0)
+    outline_share: float = setting(0.6, "share of pictures drawn from those with outlines, 0..1", low=0.0, high=1.0)
+    mirror_share: float = setting(0.5, "share of mirrored pictures, 0..1", low=0.0, high=1.0)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
-SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig)}
+SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig)}
 
 
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:

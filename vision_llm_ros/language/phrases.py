@@ -1,0 +1,102 @@
+"""A referring sentence in its parts: its phrases, and of each what is sought, beside what, and how many."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from vision_llm_ros.language.lexicon import KNOWN_NOUNS, singular
+from vision_llm_ros.language.modifiers import NUMBER_WORDS
+from vision_llm_ros.language.words import ADJECTIVES
+
+MAX_TARGETS = 34  # most that one question of PixelLM's MUSE data asks for
+
+_EXTENT = re.compile(r" (?:in|of|from) (?:the|this) (?:image|picture|photo|scene|frame|view)$")
+_AND = re.compile(r",? and (?:also )?|, ")
+_PLACE = (
+    r"next to|close to|near|beside|by|behind|in front of|in between|between|under|below|beneath|above|over|on top of|"
+    r"(?:to|on|at) the (?:far |very )?(?:left|right|top|bottom)(?: side)?(?: of)?|left of|right of|"
+    r"in the (?:middle|centre|center)(?: of)?|closest to|nearest to|touching|against|on|in|inside|with"
+)
+_RELATION = re.compile(rf"^(?P<subject>.+?) (?:(?:that|which|who) (?:is|are) )?(?P<place>{_PLACE})\b ?(?P<anchor>.*)$")
+_ARTICLES = frozenset("the a an this that these those my our your".split())
+_EVERY = frozenset("all every each any both some everything anything everyone whatever".split())
+_USE = re.compile(r"\b(?:everything|anything|something|things?|objects?|items?|whatever|stuff|what)\b.* (?:can|could|to)\b")
+_JOINING = frozenset("far very most of and".split())
+_PORTION = re.compile(r"\b(?:pieces?|pairs?|slices?|sets?|bunch|bunches) of ")
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One phrase of a sentence.
+
+    Attributes:
+        text: as said, without article and without "in the image".
+        subject: bare noun of what is sought, "" for a phrase of a use such as "everything I can sit on".
+        anchor: bare noun of what it stands beside, "" where none is named.
+        most: how many may answer it: "the dog" 1, "two dogs" 2, else `MAX_TARGETS`.
+    """
+
+    text: str
+    subject: str
+    anchor: str = ""
+    most: int = MAX_TARGETS
+
+
+def split_phrases(sentence: str) -> tuple[Phrase, ...]:
+    """Part a referring sentence at its "and"s: "the mug left of the plate and every spoon" has two phrases."""
+    text = _EXTENT.sub("", " ".join(sentence.lower().split()).strip(" .?!"))
+    parts: list[str] = []
+    for piece in _AND.split(text):
+        if parts and _runs_on(parts[-1]):
+            parts[-1] += f" and {piece}"
+        elif piece:
+            parts.append(piece)
+    return tuple(dict.fromkeys(read_phrase(part) for part in parts))
+
+
+def _runs_on(part: str) -> bool:
+    """True where an "and" stands inside a phrase: "between the cup and", "the black and"."""
+    if "between" in part.split():
+        return " and " not in part
+    return part.split()[-1] in ADJECTIVES and singular(_bare(part)) not in KNOWN_NOUNS
+
+
+def read_phrase(text: str) -> Phrase:
+    """Read one phrase; never fails, unknown words stay in the subject."""
+    text = _EXTENT.sub("", text)
+    bare = text.removeprefix("the ")
+    if _USE.search(text):
+        return Phrase(bare, "")
+    found = _RELATION.match(text)
+    subject = _bare(found["subject"] if found else text)
+    anchor = _bare(found["anchor"]) if found else ""
+    return Phrase(bare, singular(subject), singular(anchor), _most(text, subject))
+
+
+def _bare(words: str) -> str:
+    """A noun without the articles, numbers and adjectives before it; adjectives alone stay."""
+    kept = _PORTION.sub("", words).split()
+    while len(kept) > 1 and singular(" ".join(kept)) not in KNOWN_NOUNS and _is_qualifier(kept[0]):
+        kept = kept[1:]
+    return " ".join(kept)
+
+
+def _is_qualifier(word: str) -> bool:
+    return word in _ARTICLES | _EVERY | _JOINING | ADJECTIVES or word in NUMBER_WORDS or word.isdigit()
+
+
+def _most(text: str, subject: str) -> int:
+    words = text.split()
+    if not _EVERY.isdisjoint(words[:2]):
+        return 2 if words[0] == "both" else MAX_TARGETS
+    counts = [_count(word) for word in words[:3] if 1 <= _count(word) <= MAX_TARGETS]
+    if counts:
+        return counts[0]
+    return 1 if singular(subject) == subject else MAX_TARGETS
+
+
+def _count(word: str) -> int:
+    if word.isdigit():
+        return int(word[:3])
+    return 0 if word in _ARTICLES else int(NUMBER_WORDS.get(word, 0))
