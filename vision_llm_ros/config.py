@@ -327,7 +327,9 @@ class MaskTrainConfig(LoopConfig):
 
 
 # Settings by the name that a weights folder keeps of them: one entry a system.
-SYSTEMS: dict[str, type] = {kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig)}
+SYSTEMS: dict[str, type] = {
+    kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig)
+}
 
 
 def from_mapping(cls: type[T], values: dict[str, Any], where: str = "") -> T:

@@ -21,7 +21,9 @@ _PLACE = (
 _RELATION = re.compile(rf"^(?P<subject>.+?) (?:(?:that|which|who) (?:is|are) )?(?P<place>{_PLACE})\b ?(?P<anchor>.*)$")
 _ARTICLES = frozenset("the a an this that these those my our your".split())
 _EVERY = frozenset("all every each any both some everything anything everyone whatever".split())
-_USE = re.compile(r"\b(?:everything|anything|something|things?|objects?|items?|whatever|stuff|what)\b.* (?:can|could|to)\b")
+_USE = re.compile(
+    r"\b(?:everything|anything|something|things?|objects?|items?|whatever|stuff|what)\b.* (?:can|could|to)\b"
+)
 _JOINING = frozenset("far very most of and".split())
 _PORTION = re.compile(r"\b(?:pieces?|pairs?|slices?|sets?|bunch|bunches) of ")
 
