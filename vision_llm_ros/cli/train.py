@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import shlex
 import sys
 from pathlib import Path
@@ -26,12 +27,18 @@ if TYPE_CHECKING:
 LEARNING = tuple(entry.name for entry in dataclasses.fields(TrainConfig) if entry.name not in ("stage", "betas"))
 _RUNTIME = ("device", "threads")
 HELP = "train the model on COCO-style folders, and export its weights"
+# Further systems: a module each in this folder with HELP, add_arguments, run, and export(RUN, DIR, notes) for runs
+# whose settings.json names the action as its "system".
+_FURTHER = {"text": "train_text"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     detect = actions.add_parser("detect", help="detection, polygons and grounding", description=_DETECT)
     _add_detect(detect)
+    for name in _FURTHER:
+        room = _room(name)
+        room.add_arguments(actions.add_parser(name, help=room.HELP))
     export = actions.add_parser("export", help="write a run's weights", description="Write a run's averaged weights.")
     export.add_argument("source", type=Path, metavar="RUN", help="run folder or checkpoint file")
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="weights folder to write")
@@ -40,7 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.action in _FURTHER:
+        return int(_room(args.action).run(args))
     return _export(args) if args.action == "export" else _train(args)
+
+
+def _room(name: str) -> Any:
+    return importlib.import_module(f"vision_llm_ros.cli.{_FURTHER[name]}")
 
 
 _DETECT = (
@@ -217,8 +230,12 @@ def _stage_name(plan: Settings) -> str:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from vision_llm_ros.training.run_folder import export
+    from vision_llm_ros.training.run_folder import export, run_system
 
+    if (system := run_system(args.source)) in _FURTHER:
+        manifest = _room(system).export(args.source, args.out, args.notes)
+        print(f"{args.out}: {manifest.config.name} {manifest.short_hash}, {', '.join(manifest.trained)}")
+        return 0
     manifest = export(args.source, args.out, load_preset(args.preset) if args.preset else None, args.notes)
     values: dict[str, Any] = manifest.notes.get("steps", {})
     steps = ", ".join(f"{stage} {count} steps" for stage, count in values.items())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import importlib.util
 import logging
@@ -10,7 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,15 @@ def _quantized(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
     }
 
 
+class _Merged(NamedTuple):
+    """A projection of the language model: with its adapters, and with one of them added into its weights."""
+
+    parent: nn.Module
+    child: str
+    adapted: nn.Module
+    plain: nn.Linear
+
+
 class LanguageModel(nn.Module):
     """The first layers of a causal LLaMA model, for all routes together; its own parameters never learn.
 
@@ -123,7 +133,9 @@ class LanguageModel(nn.Module):
         self.base.requires_grad_(False)
         self.width: int = config.hidden_size
         self.depths: dict[str, int] = {}
-        self._running = 0
+        self._state: tuple[str | None, int] = (None, 0)
+        self._outside = True
+        self._merged: dict[str | None, list[_Merged]] = {}
         self._head: nn.Module | None = None
 
     @property
@@ -204,21 +216,49 @@ class LanguageModel(nn.Module):
         Args:
             num_layers: depth for None; 0 means all layers in memory.
         """
-        from peft.tuners.lora import LoraLayer
-
-        outer, self._running = self._running, self.depths[name] if name is not None else num_layers
-        layers = [module for module in self.base.modules() if isinstance(module, LoraLayer)]
-        for layer in layers:
-            here = name is not None and name in layer.lora_A
-            layer.enable_adapters(here)
-            if here:
-                layer.set_adapter(name)
+        outer, outside = self._state, self._outside
+        self._outside = False
+        self._activate(name, self.depths[name] if name is not None else num_layers)
         try:
             yield
         finally:
-            self._running = outer
-            for layer in layers:
-                layer.enable_adapters(True)
+            self._outside = outside
+            self._activate(*outer)
+
+    def _activate(self, name: str | None, depth: int) -> None:
+        from peft.tuners.lora import LoraLayer
+
+        self._state = (name, depth)
+        for entries in self._merged.values():
+            for entry in entries:
+                entry.parent._modules[entry.child] = entry.adapted
+        if name in self._merged and not torch.is_grad_enabled():
+            for entry in self._merged[name]:
+                entry.parent._modules[entry.child] = entry.plain
+            return
+        for layer in (module for module in self.base.modules() if isinstance(module, LoraLayer)):
+            here = name is not None and name in layer.lora_A
+            # outside of any block they stay enabled: peft lets no disabled adapter learn
+            layer.enable_adapters(here or self._outside)
+            if here:
+                layer.set_adapter(name)
+
+    def merge(self, name: str) -> None:
+        """Keep the adapted projections once more with the adapter added in: what serving then uses, one product each.
+
+        Quantized projections stay as they are. Call it when the model is on its device; what is learnt or saved is
+        the adapter still.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        self._merged[name] = []
+        for path, layer in list(self.base.named_modules()):
+            if not isinstance(layer, LoraLayer) or name not in layer.lora_A or type(layer.base_layer) is not nn.Linear:
+                continue
+            parent, _, child = path.rpartition(".")
+            plain = copy.deepcopy(layer.base_layer).requires_grad_(False)
+            plain.weight.data += layer.get_delta_weight(name).to(plain.weight.dtype)
+            self._merged[name].append(_Merged(self.base.get_submodule(parent), child, layer, plain))
 
     def base_hash(self) -> str:
         """SHA-256 over the base parameters: equal before and after any training."""
@@ -233,13 +273,15 @@ class LanguageModel(nn.Module):
         """Base embeddings float[..., D] of base-vocabulary ids."""
         return self.base.embed_tokens(input_ids)  # type: ignore[no-any-return]
 
-    def text_logits(self, states: Tensor) -> Tensor:
-        """Last hidden states float[..., D] to logits over the base vocabulary float[..., V]."""
+    def text_logits(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
+        """Last hidden states float[..., D] to logits over the base vocabulary float[..., V], or over `ids` of it."""
         if self.base.config.tie_word_embeddings:
-            return torch.nn.functional.linear(states, self.base.embed_tokens.weight)
-        if self._head is None:
-            self._head = self._load_head()
-        return self._head(states)  # type: ignore[no-any-return]
+            weight = self.base.embed_tokens.weight
+        else:
+            if self._head is None:
+                self._head = self._load_head()
+            weight = self._head.weight  # type: ignore[assignment]
+        return torch.nn.functional.linear(states, weight if ids is None else weight[ids])
 
     def _load_head(self) -> nn.Module:
         """The output matrix of a checkpoint that does not share it with the embeddings."""
@@ -283,7 +325,7 @@ class LanguageModel(nn.Module):
         mask = torch.zeros_like(attend, dtype=embeds.dtype).masked_fill_(~attend, torch.finfo(embeds.dtype).min)
         rotary = self.base.rotary_emb(embeds, position_ids)
         hidden = embeds
-        for layer in self.base.layers[: self._running or None]:
+        for layer in self.base.layers[: self._state[1] or None]:
             output = layer(
                 hidden,
                 attention_mask=mask.unsqueeze(1),

@@ -52,6 +52,14 @@ def read_settings(folder: Path) -> Settings | None:
         raise ConfigError(f"{path} is damaged ({error!r}); restore it, or train into another folder") from error
 
 
+def run_system(folder: Path) -> str:
+    """Which further system a run is of, as its settings.json says; "" for the VisionLLM route or a bare checkpoint."""
+    try:
+        return str(json.loads((folder / SETTINGS).read_text(encoding="utf-8")).get("system", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
 def stage_folder(run: Path, stage: int) -> Path:
     return run / f"stage{stage}"
 

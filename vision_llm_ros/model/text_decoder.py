@@ -1,0 +1,213 @@
+"""Captions and answers by the set decoder's language model (VisionLLM, section 3.3, text tasks).
+
+The language model reads
+
+    [scene cells][image tokens] [instruction ...] [<text>] [a] [dog] [on] ... [end]
+     what the frame shows        what is asked     query    written one token at a time
+
+Text asks for more than its first layers can do with the adapter that finds objects, so it has an adapter of its own
+at the same depth, and a small correction before the output words. It writes only tokens that it has read in training:
+the logits of all others are never computed.
+
+Image tokens come in as what they mean (concept logits, box, objectness), not as the embeddings e_i: so the tokenizer
+may learn on without spoiling the text. Scene cells say what no object token tells: snow, a street, a kitchen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.config import DecoderTextConfig
+from vision_llm_ros.language.words import COCO_CLASSES
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE
+from vision_llm_ros.model.tokenizer import EncodedImage, sine_embedding
+
+ADAPTER = "text"
+QUERY, IGNORED = -1, -100  # in token ids: the place of <text>; in wanted ids: nothing is learnt here
+_SCENE_LEVEL = 2
+_OCTAVES = 16
+_NEVER = -1e4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the text is written about, for B pictures.
+
+    Attributes:
+        cells: float[B, cells * cells, C], the pyramid's stride-32 map averaged over a grid, row-major.
+        concepts: float[B, M, S], concept logits of the M image tokens.
+        geometry: float[B, M, 6], cxcywh fractions, square root of the area, objectness.
+    """
+
+    cells: Tensor
+    concepts: Tensor
+    geometry: Tensor
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text with the geometric mean of its tokens' probabilities."""
+
+    text: str
+    score: float
+
+
+class TextDecoder(nn.Module):
+    """What learns around the frozen language model to write text; the adapter is kept in the language model."""
+
+    def __init__(self, config: DecoderTextConfig, model: VisionLLM) -> None:
+        """Add the adapter to the model's language model, which is deepened where it has too few layers."""
+        super().__init__()
+        self.config = config
+        llm = model.llm
+        if config.llm_layers > llm.num_layers or not config.llm_layers:
+            llm.deepen(config.llm_layers)
+        llm.add_adapter(ADAPTER, config.lora_rank, config.lora_alpha, config.lora_dropout, config.llm_layers)
+        channels = model.backbone.channels[_SCENE_LEVEL]
+        spread = float(llm.base.embed_tokens.weight.float().std())
+        self.scene = _projection(channels, llm.width, spread, config.scene_width)
+        self.cell = nn.Parameter(torch.randn(config.cells**2, llm.width) * spread)
+        self.object = _projection(NUM_CONCEPTS + 6 * _OCTAVES, llm.width, spread)
+        self.rows = nn.Parameter(torch.randn(2, llm.width) * spread)  # <text>, end
+        self.correction = nn.Sequential(
+            nn.Linear(llm.width, config.head_width), nn.GELU(), nn.Linear(config.head_width, llm.width)
+        )
+        nn.init.zeros_(self.correction[2].weight)
+        nn.init.zeros_(self.correction[2].bias)
+        self.scale = nn.Parameter(torch.tensor(0.1))
+        self.bias = nn.Parameter(torch.zeros(llm.base.config.vocab_size + 1))  # the last one is the end's
+
+    def list_tokens(self, counts: Tensor) -> None:
+        """Start from how often each token was read, int[V + 1] with the end last; the others are never written."""
+        share = (counts.float() / counts.sum()).clamp(min=1e-9)
+        self.bias.data.copy_(torch.where(counts > 0, share.log(), torch.full_like(share, _NEVER)))
+
+    @property
+    def listed(self) -> Tensor:
+        """Base-vocabulary ids int[L] of the tokens that can be written; the end follows behind them."""
+        return (self.bias[:-1] > _NEVER / 2).nonzero().flatten()
+
+    def learned(self, llm: LanguageModel) -> dict[str, Tensor]:
+        """Every tensor that is stored: decoder.*, adapter.*."""
+        parts = {"decoder": self.state_dict(), "adapter": llm.adapter_state(ADAPTER)}
+        return {f"{part}.{key}": value for part, state in parts.items() for key, value in state.items()}
+
+    @torch.no_grad()
+    def see(self, model: VisionLLM, pyramid: list[Tensor], image: EncodedImage | None = None) -> Seen:
+        """Look at pictures by their pyramid maps (and its words-free encoding, if it is there already)."""
+        image = image or model.tokenizer.encode(pyramid[1:])
+        tokens = model.tokenizer(image, model.embed_phrases(COCO_CLASSES))
+        best = tokens.objectness.topk(min(self.config.objects, tokens.centres.shape[1]), -1).indices
+        boxes = _pick(tokens.boxes_cxcywh, best).clamp(0, 1)
+        area = boxes[..., 2:].prod(-1, keepdim=True).sqrt()
+        geometry = torch.cat([boxes, area, tokens.objectness.gather(1, best).unsqueeze(-1)], -1)
+        cells = functional.adaptive_avg_pool2d(pyramid[_SCENE_LEVEL], self.config.cells).flatten(2).transpose(1, 2)
+        return Seen(cells, _pick(tokens.semantics, best), geometry)
+
+    def image_embeddings(self, seen: Seen) -> Tensor:
+        """float[B, cells * cells + M, D], scene cells before image tokens."""
+        looks = (seen.concepts * SEMANTIC_SCALE).clamp(-2, 2)
+        objects = self.object(torch.cat([looks, sine_embedding(seen.geometry, _OCTAVES)], -1))
+        return torch.cat([self.scene(seen.cells) + self.cell, objects], 1)
+
+    def embed(self, llm: LanguageModel, ids: Tensor) -> Tensor:
+        """Base-vocabulary ids, or QUERY, int[...] to float[..., D]."""
+        return torch.where((ids == QUERY).unsqueeze(-1), self.rows[0], llm.embed_text(ids.clamp(min=0)))
+
+    def logits(self, llm: LanguageModel, states: Tensor, listed: Tensor) -> Tensor:
+        """Last hidden states float[..., D] to logits float[..., L + 1] of the listed tokens and the end."""
+        states = states + self.correction(states)
+        words = llm.text_logits(states, listed)
+        scores = torch.cat([words, (states @ self.rows[1]).unsqueeze(-1)], -1)
+        return self.scale * scores + torch.cat([self.bias[listed], self.bias[-1:]])
+
+    def forward(self, llm: LanguageModel, seen: Seen, asked: Tensor, texts: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy of several texts a picture, side by side as query sets are: none sees another.
+
+        Args:
+            asked: int[T], instruction all texts share; may be empty.
+            texts: int[B, S, L], what is read: own instruction, QUERY, text.
+            wanted: int[B, S, L], the token that follows, `V` for the end, IGNORED where nothing is learnt.
+        Returns:
+            mean over the tokens.
+        """
+        images = self.image_embeddings(seen)
+        batch, count, length = texts.shape
+        prefix = torch.cat([images, self.embed(llm, asked).expand(batch, -1, -1)], 1)
+        embeds = torch.cat([prefix, self.embed(llm, texts).flatten(1, 2)], 1)
+        before = prefix.shape[1]
+        places = torch.arange(before + length, device=embeds.device)
+        positions = torch.cat([places[:before], places[before:].repeat(count)]).expand(batch, -1)
+        attend = _tree_mask(before, count, length, embeds.device).expand(batch, -1, -1)
+        with llm.using(ADAPTER):
+            states, _ = llm.run(embeds, positions, attend)
+        learnt = wanted != IGNORED
+        listed = self.listed
+        place = torch.full((len(self.bias),), IGNORED, device=listed.device)
+        place[torch.cat([listed, listed.new_tensor([len(self.bias) - 1])])] = torch.arange(
+            len(listed) + 1, device=listed.device
+        )
+        logits = self.logits(llm, states[:, before:].unflatten(1, (count, length))[learnt], listed)
+        return functional.cross_entropy(logits.float(), place[wanted[learnt]], ignore_index=IGNORED)
+
+    @torch.no_grad()
+    def write(self, llm: LanguageModel, seen: Seen, asked: Tensor) -> Written:
+        """Write about one picture, greedily, with a cache of keys and values.
+
+        Args:
+            seen: of one picture.
+            asked: int[T], the instruction.
+        """
+        listed = self.listed
+        query = torch.cat([asked, asked.new_tensor([QUERY])]).unsqueeze(0)
+        embeds = torch.cat([self.image_embeddings(seen), self.embed(llm, query)], 1)
+        chosen: list[int] = []
+        total = 0.0
+        with llm.using(ADAPTER):
+            cache = llm.cache([], 1)
+            for _ in range(self.config.max_tokens):
+                states = self._advance(llm, embeds, cache.get_seq_length(), cache)
+                best = self.logits(llm, states[0, -1], listed).float().log_softmax(-1).max(-1)
+                total += float(best.values)
+                if int(best.indices) == len(listed):
+                    break
+                chosen.append(int(listed[int(best.indices)]))
+                embeds = self.embed(llm, listed.new_tensor([[chosen[-1]]]))
+        text = str(llm.tokenizer.decode(chosen, skip_special_tokens=True)).strip()
+        return Written(text, math.exp(total / min(len(chosen) + 1, self.config.max_tokens)))
+
+    def _advance(self, llm: LanguageModel, embeds: Tensor, past: int, cache: object) -> Tensor:
+        """Feed float[1, T, D] behind `past` tokens, causally."""
+        count = embeds.shape[1]
+        positions = past + torch.arange(count, device=embeds.device).unsqueeze(0)
+        attend = torch.ones(1, count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
+        return llm.advance(embeds, positions, attend, cache)  # type: ignore[arg-type]
+
+
+def _projection(inputs: int, width: int, spread: float, between: int = 0) -> nn.Sequential:
+    """Normalise and project to embeddings of the language model's own size."""
+    last = nn.Linear(between or inputs, width)
+    nn.init.normal_(last.weight, std=spread / math.sqrt(between or inputs) * (2 if between else 1))
+    middle = [nn.Linear(inputs, between), nn.GELU()] if between else []
+    return nn.Sequential(nn.LayerNorm(inputs), *middle, last)
+
+
+def _pick(values: Tensor, index: Tensor) -> Tensor:
+    """Rows int[B, M'] of float[B, M, C]."""
+    return values.gather(1, index.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+
+
+def _tree_mask(before: int, count: int, length: int, device: torch.device) -> Tensor:
+    """bool[1, T, T]: a causal prefix, then texts that see it and their own beginning."""
+    total = before + count * length
+    mask = torch.ones(total, total, dtype=torch.bool, device=device).tril()
+    owner = torch.arange(count, device=device).repeat_interleave(length)
+    mask[before:, before:] &= owner[:, None] == owner[None]
+    return mask.unsqueeze(0)

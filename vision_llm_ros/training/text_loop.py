@@ -1,0 +1,138 @@
+"""Training of captions and answers through the set decoder's language model: the text tasks of VisionLLM's stage 2.
+
+They learn apart from detection, in an adapter of their own: the words need not be learnt anew with every detector,
+and detection loses nothing to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vision_llm_ros.config import DecoderTextConfig, DecoderTextTrainConfig, from_mapping
+from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.interfaces import Task
+from vision_llm_ros.model import weights
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.text_decoder import ADAPTER, Seen, TextDecoder
+from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_log import read_log
+from vision_llm_ros.training.start import read_checkpoint
+from vision_llm_ros.training.text_data import TextBatch, TextData
+
+
+class TextTrainer(Loop[TextBatch]):
+    """The loop over captions and questions; only the text decoder and its adapter learn."""
+
+    parts = ("words",)
+    config: DecoderTextTrainConfig
+
+    def __init__(
+        self,
+        model: VisionLLM,
+        decoder: TextDecoder,
+        data: TextData,
+        config: DecoderTextTrainConfig,
+        folder: Path,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.model, self.decoder, self.data = model, decoder, data
+        groups = learnable(model, decoder, config)
+        super().__init__({"system": "text"}, config, groups, folder, model.device, dtype)
+
+    def learned(self) -> dict[str, Tensor]:
+        return self.decoder.learned(self.model.llm)
+
+    def prepare(self) -> None:
+        self.model.eval()
+        self.model.llm.base.train()  # for the dropout inside the adapter
+        self.decoder.train()
+
+    def describe(self, batch: TextBatch) -> str:
+        return str(batch.task)
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[TextBatch]:
+        config = self.config
+        asking = self.data.questions is not None and np.random.default_rng((*seed, 1)).random() < config.answer_share
+        task = Task.ANSWER if asking else Task.CAPTION
+        return [self.data.draw(task, config.batch_size, config.questions, seed)]
+
+    def loss(self, batch: TextBatch) -> tuple[Tensor, dict[str, float]]:
+        seen = Seen(*(value.to(self.device) for value in vars(batch.seen).values()))
+        parts = (part.to(self.device) for part in (batch.asked, batch.texts, batch.wanted))
+        loss = self.decoder(self.model.llm, seen, *parts)
+        return loss, {"words": float(loss.detach())}
+
+
+def learnable(model: VisionLLM, decoder: TextDecoder, config: DecoderTextTrainConfig) -> list[dict[str, Any]]:
+    """The text decoder and its adapter; everything else is frozen."""
+    model.requires_grad_(False)
+    adapter = [p for name, p in model.llm.base.named_parameters() if f".{ADAPTER}." in name]
+    groups = [
+        {"params": list(decoder.parameters()), "lr": config.learning_rate},
+        {"params": adapter, "lr": config.learning_rate},
+    ]
+    groups = [group for group in groups if group["params"]]
+    for group in groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(True)
+    return groups
+
+
+def write_settings(
+    folder: Path, config: DecoderTextConfig, train: DecoderTextTrainConfig, about: dict[str, Any]
+) -> None:
+    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    values = {
+        "system": "text",
+        "network": dataclasses.asdict(config),
+        "train": dataclasses.asdict(train),
+        "about": about,
+    }
+    values = json.loads(json.dumps(values))
+    path = folder / SETTINGS
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("network", "train"):
+            for key, value in values[part].items():
+                if key != "save_every" and known[part].get(key) != value:
+                    raise ConfigError(
+                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
+                        "or train into another --out"
+                    )
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def export(source: Path, out: Path, text: str = "") -> weights.Manifest[DecoderTextConfig]:
+    """Write the averaged weights of a run as the part `text` of a weights folder.
+
+    Raises:
+        WeightsError: no checkpoint, or it is damaged.
+        ConfigError: the run has no settings.json.
+    """
+    saved = read_checkpoint(source)
+    try:
+        values = json.loads((source / SETTINGS).read_text(encoding="utf-8"))
+        config = from_mapping(DecoderTextConfig, values["network"], str(source / SETTINGS))
+        train, about = values["train"], values["about"]
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(f"{source / SETTINGS} is missing or damaged ({error!r}); name the folder of a run") from error
+    tasks = (Task.CAPTION, *((Task.ANSWER,) if "answer" in read_tasks(source) else ()))
+    notes = {**about, "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
+    return weights.save(out, config, saved["average"], map(str, tasks), notes | ({"text": text} if text else {}))
+
+
+def read_tasks(source: Path) -> set[str]:
+    """The tasks that had steps in a run, by its log."""
+    return {row["task"] for row in read_log(source / "log.csv")}
