@@ -125,6 +125,11 @@ class RuntimeConfig(VideoConfig):
     objectness_threshold: float = setting(
         0.08, "image tokens below this objectness are not decoded (adaptive decoding), 0..1", low=0.0, high=1.0
     )
+    text_route: str = setting(
+        "auto",
+        "who writes captions and answers; auto takes the Q-Former where both are there",
+        choices=("auto", "qformer", "decoder"),
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)

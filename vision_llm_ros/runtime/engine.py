@@ -32,7 +32,11 @@ _PLACES = (
 )
 # Further systems: name of their folder inside the weights folder, and the function that makes their route of
 # (folder, the VisionLLM in memory, RuntimeConfig).
-_FURTHER: dict[str, str] = {}
+_FURTHER: dict[str, str] = {
+    "text": "vision_llm_ros.runtime.decoder_text_route:load_route",
+}
+# The parts that write text, by their name in `RuntimeConfig.text_route`.
+_WRITERS = {"qformer": "qformer", "decoder": "text"}
 
 
 class TorchEngine:
@@ -134,15 +138,33 @@ def load_further(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> list
 
     Raises:
         WeightsError: weights of one are damaged.
+        ConfigError: `runtime.text_route` names one that has no weights.
     """
     routes = []
-    for name, part in weights.part_folders(folder).items():
+    for name, part in _wanted_parts(folder, runtime.text_route).items():
         if name not in _FURTHER:
             logger.warning("Weights of an unknown system are left alone: %s", part)
             continue
         module, _, function = _FURTHER[name].partition(":")
         routes.append(getattr(importlib.import_module(module), function)(part, model, runtime))
     return routes
+
+
+def _wanted_parts(folder: Path, text_route: str) -> dict[str, Path]:
+    """The parts to load; of the two that write text the one asked for comes last, so that it serves what both can.
+
+    The decoder is left out where the Q-Former goes before it in everything.
+    """
+    parts = weights.part_folders(folder)
+    if text_route != "auto" and _WRITERS[text_route] not in parts:
+        raise ConfigError(f"text_route={text_route} needs weights in {folder / _WRITERS[text_route]}; set it to auto")
+    first, second = (_WRITERS["qformer"], _WRITERS["decoder"])
+    if text_route == "decoder" or not {first, second} <= parts.keys():
+        return dict(sorted(parts.items(), key=lambda part: part[0] == second))
+    able, needed = (set(weights.read_any_manifest(parts[name]).trained) for name in (first, second))
+    if needed <= able:
+        del parts[second]
+    return dict(sorted(parts.items(), key=lambda part: part[0] == first))
 
 
 def _check_same(trained: ModelConfig, wanted: ModelConfig, folder: Path) -> None:
