@@ -331,6 +331,21 @@ class MaskTrainConfig(LoopConfig):
     mirror_share: float = setting(0.5, "share of mirrored pictures, 0..1", low=0.0, high=1.0)
 
 
+@dataclass(frozen=True)
+class AlignConfig(LoopConfig):
+    """Stage 1 of the Q-Former: pictures and sentences find each other."""
+
+    steps: int = setting(500, "optimizer steps", low=1)
+    batch_size: int = setting(96, "pictures with a caption a step, each the others' negative", low=2)
+    learning_rate: float = setting(1e-3, "of the Q-Former", low=0.0, high=1.0)
+    weight_decay: float = setting(0.05, "decoupled weight decay", low=0.0)
+    average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
+    pairs: int = setting(24, "of the batch, for ITM; each gives two hard negatives", low=2)
+    told: int = setting(24, "of the batch, for ITG", low=1)
+    smoothing: float = setting(0.1, "label smoothing of ITC and ITG", low=0.0, high=0.9)
+    key_dropout: float = setting(0.2, "share of the picture's cells and proposals hidden at a step", low=0.0, high=0.9)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
 SYSTEMS: dict[str, type] = {
     kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig)

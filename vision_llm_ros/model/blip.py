@@ -1,0 +1,96 @@
+"""Picture and sentence compared and told (BLIP-2, section 3.2): the heads around the Q-Former.
+
+ITC compares a picture with a sentence by vectors that are made apart; ITM reads both together; ITG writes the
+sentence while it sees the picture. The text side of ITC is the frozen text encoder's own sentence vector.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.config import QFormerConfig
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.qformer import Mode, QFormer, Tokens
+from vision_llm_ros.model.qformer_image import ImageInput
+
+PART = "qformer"
+_FIRST_TEMPERATURE = 0.07
+
+
+class Writer(nn.Module):
+    """Hidden states of written text to words: BERT's head, its output rows shared with the word embeddings."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(width))
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width))
+
+    def forward(self, states: Tensor, rows: Tensor) -> Tensor:
+        """Logits float[..., V] of float[..., D] over the words whose embeddings are float[V, D]."""
+        return self.transform(states) @ rows.T  # type: ignore[no-any-return]
+
+
+class Blip(nn.Module):
+    """Everything that learns for captions, answers and matching.
+
+    Attributes:
+        image: what is looked at; its reduction is fitted once, then frozen.
+        qformer: the queries.
+        writer: the head of ITG, for training.
+        prompt: queries to soft prompt tokens of the language model.
+    """
+
+    def __init__(self, config: QFormerConfig, model: VisionLLM) -> None:
+        """Build it around the shared pyramid, text encoder and language model of `model`."""
+        super().__init__()
+        self.config = config
+        self.image = ImageInput(config, model.backbone.channels)
+        self.qformer = QFormer(config, model.text_encoder)
+        width = self.qformer.width
+        self.image_vector = nn.Linear(width, config.match_width)
+        self.text_vector = nn.Linear(width, config.match_width)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(_FIRST_TEMPERATURE)))
+        self.fits = nn.Linear(width, 2)
+        self.writer = Writer(width)
+        self.prompt = nn.Linear(width, model.llm.width)
+        embedding_std = float(model.llm.base.embed_tokens.weight.float().std())
+        nn.init.normal_(self.prompt.weight, std=embedding_std / math.sqrt(width))
+        nn.init.zeros_(self.prompt.bias)
+
+    def image_vectors(self, keys: Tensor, visible: Tensor) -> Tensor:
+        """ITC's view of pictures: float[B, Q, M], unit length."""
+        queries, _ = self.qformer(keys, visible)
+        return functional.normalize(self.image_vector(queries), dim=-1)
+
+    def text_vectors(self, sentence_vectors: Tensor) -> Tensor:
+        """ITC's view of sentences: float[T, M] of the text encoder's float[T, D], unit length."""
+        return functional.normalize(self.text_vector(sentence_vectors), dim=-1)
+
+    def similarity(self, image_vectors: Tensor, text_vectors: Tensor) -> Tensor:
+        """Cosine of the query that fits best: float[B, T], -1..1."""
+        return torch.einsum("bqm,tm->btq", image_vectors, text_vectors).amax(-1)
+
+    def fit_logits(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:
+        """ITM: float[B, 2], [does not fit, fits], the mean over the queries."""
+        queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL)
+        return self.fits(queries).mean(1)  # type: ignore[no-any-return]
+
+    def written(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:
+        """ITG: hidden states float[B, L, D], each of which is to tell the next token."""
+        _, states = self.qformer(keys, visible, text, Mode.CAUSAL, self.writer.start)
+        assert states is not None
+        return states
+
+    def soft_prompt(self, keys: Tensor, visible: Tensor, instruction: Tokens | None = None) -> Tensor:
+        """Tokens float[B, Q, D_llm] to put before the language model's text.
+
+        Args:
+            instruction: read by the queries too where the configuration has `text_input`.
+        """
+        text = instruction if self.config.text_input else None
+        queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL)
+        return self.prompt(queries)  # type: ignore[no-any-return]

@@ -1,0 +1,88 @@
+"""Stage 1 of the Q-Former: ITC, ITM and ITG on frozen features (BLIP-2, section 3.2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vision_llm_ros.config import AlignConfig
+from vision_llm_ros.model.blip import Blip
+from vision_llm_ros.model.qformer import Tokens
+from vision_llm_ros.training.align_data import AlignBatch, AlignData
+from vision_llm_ros.training.loop import Loop
+
+_COLDEST, _WARMEST = -5.3, 0.0  # of the temperature's logarithm: 0.005 .. 1
+
+
+def contrast_loss(similarity: Tensor, log_temperature: Tensor, smoothing: float) -> Tensor:
+    """ITC: mean of the cross-entropies picture to sentence and back, of cosines float[B, B] with pairs on the diagonal."""
+    logits = similarity / log_temperature.clamp(_COLDEST, _WARMEST).exp()
+    own = torch.arange(len(logits), device=logits.device)
+    both = [functional.cross_entropy(table, own, label_smoothing=smoothing) for table in (logits, logits.T)]
+    return torch.stack(both).mean()
+
+
+def hard_negatives(logits: Tensor) -> Tensor:
+    """For each row of float[B, B] a column other than its own, drawn by its softmax: int[B] (ALBEF, section 3.2)."""
+    chances = logits.detach().softmax(-1) + 1e-6
+    return chances.fill_diagonal_(0).multinomial(1).squeeze(1)
+
+
+class AlignTrainer(Loop[AlignBatch]):
+    """The loop over stage 1."""
+
+    parts = ("itc", "itm", "itg")
+    config: AlignConfig
+
+    def __init__(self, blip: Blip, data: AlignData, config: AlignConfig, folder: Path, device: torch.device) -> None:
+        self.blip, self.data = blip, data
+        self._vocabulary = data.vocabulary().to(device)
+        learning = [p for name, p in blip.named_parameters() if not name.startswith(("prompt.", "image.reduce."))]
+        for parameter in blip.parameters():
+            parameter.requires_grad_(False)
+        for parameter in learning:
+            parameter.requires_grad_(True)
+        super().__init__({"system": "qformer", "stage": 1}, config, [{"params": learning, "lr": config.learning_rate}], folder, device)
+
+    def learned(self) -> dict[str, Tensor]:
+        return self.blip.state_dict()
+
+    def prepare(self) -> None:
+        self.blip.train()
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[AlignBatch]:
+        return [self.data.draw(self.config.batch_size, seed)]
+
+    def loss(self, batch: AlignBatch) -> tuple[Tensor, dict[str, float]]:
+        blip, config = self.blip, self.config
+        keys, visible = blip.image(batch.seen)
+        visible = visible & (torch.rand_like(visible, dtype=keys.dtype) >= config.key_dropout)
+        similarity = blip.similarity(blip.image_vectors(keys, visible), blip.text_vectors(batch.sentences))
+        itc = contrast_loss(similarity, blip.log_temperature, config.smoothing)
+        pairs = min(config.pairs, len(keys))
+        itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], similarity[:pairs, :pairs])
+        told = torch.arange(len(keys))[-min(config.told, len(keys)) :]
+        itg = self._writing_loss(keys[told], visible[told], batch.text[told])
+        return itc + itm + itg, {"itc": float(itc), "itm": float(itm), "itg": float(itg)}
+
+    def _fit_loss(self, keys: Tensor, visible: Tensor, text: Tokens, similarity: Tensor) -> Tensor:
+        """ITM: each pair, each sentence with a hard picture, each picture with a hard sentence."""
+        logits = similarity / self.blip.log_temperature.exp()
+        own = torch.arange(len(keys), device=keys.device)
+        pictures = torch.cat([own, hard_negatives(logits.T), own])
+        sentences = torch.cat([own, own, hard_negatives(logits)])
+        found = self.blip.fit_logits(keys[pictures], visible[pictures], text[sentences])
+        wanted = (torch.arange(3 * len(keys), device=keys.device) < len(keys)).long()
+        return functional.cross_entropy(found, wanted)
+
+    def _writing_loss(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:
+        """ITG: every token from those before it and the picture."""
+        states = self.blip.written(keys, visible, text)[:, :-1]
+        wanted, real = text.ids[:, 1:], text.real[:, 1:]
+        rows = self.blip.qformer.encoder.bert.embeddings.word_embeddings.weight[self._vocabulary]
+        logits = self.blip.writer(states[real], rows)
+        places = torch.searchsorted(self._vocabulary, wanted[real])
+        return functional.cross_entropy(logits, places, label_smoothing=self.config.smoothing)
