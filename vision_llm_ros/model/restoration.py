@@ -1,0 +1,158 @@
+"""LM4LV: an untouched language model restores pictures, through one linear layer in, one out, and a few task tokens.
+
+A tile's visual tokens stand in a chat as words do:
+
+    BOS ### Human: <Img> v1..vN </Img> t1..t10 \\n### Assistant: <Img> r1..rN </Img>\\n###
+
+`v` are the damaged tile's features, `t` the task tokens, `r` the restored ones; `<Img>` is plain text. Each r is read
+off the hidden state before it and fed back as the next input, as a word would be.
+
+Source: LM4LV, section "Method".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.config import RestoreConfig
+from vision_llm_ros.model.llm import LanguageModel
+
+TASKS = ("denoise", "deblur", "pepper", "derain", "mask", "rotate", "flip", "repeat")
+OPENING, MIDDLE, ANSWER, CLOSING = "### Human: <Img>", "</Img>", "\n### Assistant:", "</Img>\n###"
+ANSWER_OPENS = " <Img>"
+_PLACE_SCALE = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the language model says of a batch of tiles.
+
+    Attributes:
+        features: float[B, N, D], the restored visual tokens.
+        states: float[B, N, W], the hidden states they were read off.
+        text_loss: cross-entropy of the answer's plain text, a scalar.
+    """
+
+    features: Tensor
+    states: Tensor
+    text_loss: Tensor
+
+
+class LanguageRestorer(nn.Module):
+    """All that is learnt of the language branch: two linear layers and the task tokens."""
+
+    def __init__(self, config: RestoreConfig, llm_width: int) -> None:
+        super().__init__()
+        self.depth, self.num_tokens = config.llm_layers, config.num_tokens
+        self.into, self.out = nn.Linear(config.width, llm_width), nn.Linear(llm_width, config.width)
+        self.tasks = nn.Parameter(torch.zeros(len(TASKS), config.task_tokens, llm_width))
+
+    @torch.no_grad()
+    def start_from(self, features: Tensor, words: Tensor) -> None:
+        """Begin near an identity that the language model can copy: content along random axes, each place a word.
+
+        Args:
+            features: float[M, D] of clean tiles, which give the scale.
+            words: float[N, W], embeddings of N plain words; the place of token n looks like word n.
+        """
+        width, content = self.into.in_features, self.into.in_features - self.num_tokens
+        axes = torch.linalg.qr(torch.randn(self.into.out_features, content, device=words.device))[0]
+        scale = features[:, :content].square().sum(1).mean().rsqrt()
+        self.into.weight[:, :content] = axes * scale
+        self.into.weight[:, content:width] = words.T * _PLACE_SCALE
+        self.into.bias.zero_()
+        self.out.weight.zero_()
+        self.out.weight[:content] = axes.T / scale
+        self.out.bias.zero_()
+
+    @torch.no_grad()
+    def fit_out(self, states: Tensor, features: Tensor, ridge: float = 0.03) -> None:
+        """Set the layer out to the least-squares map from hidden states float[M, W] to features float[M, D]."""
+        rows = functional.pad(states, (0, 1), value=1.0).double()
+        square = rows.T @ rows + ridge * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        solved = torch.linalg.solve(square, rows.T @ features.double()).float()
+        self.out.weight.copy_(solved[:-1].T)
+        self.out.bias.copy_(solved[-1])
+
+    def forward(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, clean: Tensor) -> Answer:
+        """One pass over the whole chat, the true tokens standing where the restored ones would (teacher forcing).
+
+        Args:
+            damaged, clean: float[B, N, D].
+            tasks: int[B], places in `TASKS`.
+        """
+        opens, closes = self._ids(llm, ANSWER_OPENS), self._ids(llm, CLOSING)
+        head = self._question(llm, damaged, tasks)
+        tail = [self._words(llm, opens, damaged), self.into(clean), self._words(llm, closes[:-1], damaged)]
+        with llm.using(None, self.depth):
+            states, _ = llm.run(*causal(torch.cat([head, *tail], 1)))
+        start = head.shape[1] - 1  # the state before the answer's first word
+        first = start + len(opens)
+        seen = states[:, first : first + self.num_tokens]
+        after = states[:, first + self.num_tokens :]
+        said = torch.cat([states[:, start:first], after], 1)
+        logits = llm.text_logits(said).flatten(0, 1)
+        wanted = torch.cat([opens, closes]).repeat(len(damaged))
+        return Answer(self.out(seen), seen, functional.cross_entropy(logits, wanted))
+
+    @torch.no_grad()
+    def generate(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, cached: bool = True) -> Tensor:
+        """Restore token after token.
+
+        Args:
+            damaged: float[B, N, D].
+            tasks: int[B], places in `TASKS`.
+            cached: keep keys and values; without, the whole chat is read again for every token (the reference).
+        Returns:
+            float[B, N, D].
+        """
+        opens = self._words(llm, self._ids(llm, ANSWER_OPENS), damaged)
+        chat = torch.cat([self._question(llm, damaged, tasks), opens], 1)
+        cache, restored = llm.cache([], len(damaged)), []
+        fresh = chat
+        with llm.using(None, self.depth):
+            for _ in range(self.num_tokens):
+                if cached:
+                    state = llm.advance(*causal(fresh, chat.shape[1] - fresh.shape[1]), cache)[:, -1:]
+                else:
+                    state = llm.run(*causal(chat))[0][:, -1:]
+                restored.append(self.out(state))
+                fresh = self.into(restored[-1])
+                chat = torch.cat([chat, fresh], 1)
+        return torch.cat(restored, 1)
+
+    def _question(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Tensor:
+        """float[B, T, W]: the chat up to the answer."""
+        start = llm.tokenizer.bos_token_id
+        opening = self._ids(llm, OPENING)
+        if start is not None:
+            opening = torch.cat([opening.new_tensor([start]), opening])
+        middle, answer = self._ids(llm, MIDDLE), self._ids(llm, ANSWER)
+        parts = [self._words(llm, opening, damaged), self.into(damaged), self._words(llm, middle, damaged)]
+        return torch.cat([*parts, self.tasks[tasks], self._words(llm, answer, damaged)], 1)
+
+    def _ids(self, llm: LanguageModel, text: str) -> Tensor:
+        ids = llm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return torch.tensor(ids, device=self.tasks.device)
+
+    def _words(self, llm: LanguageModel, ids: Tensor, batch: Tensor) -> Tensor:
+        return llm.embed_text(ids).to(batch.dtype).expand(len(batch), -1, -1)
+
+
+def causal(embeds: Tensor, past: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The arguments of `LanguageModel.run` for float[B, T, W] after `past` earlier tokens: each sees what is before."""
+    batch, length = embeds.shape[:2]
+    places = torch.arange(past, past + length, device=embeds.device)
+    attend = torch.arange(past + length, device=embeds.device) <= places[:, None]
+    return embeds, places.expand(batch, -1), attend.expand(batch, -1, -1)
+
+
+def place_words(llm: LanguageModel, number: int, seed: int = 0) -> Tensor:
+    """Embeddings float[number, W] of random plain words of the vocabulary."""
+    size = llm.base.embed_tokens.num_embeddings
+    chosen = torch.randperm(size - size // 50, generator=torch.Generator().manual_seed(seed))[:number] + size // 50
+    return llm.embed_text(chosen.to(llm.base.embed_tokens.weight.device)).float()

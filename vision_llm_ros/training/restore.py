@@ -1,0 +1,148 @@
+"""Learning to restore, stage by stage: the visual module, the residual path, the estimator of damage.
+
+The visual module learns from clean photographs alone: first to imagine hidden patches (MAE), then, with nothing
+hidden, to give back every pixel (LM4LV tunes its decoder so, as MAE's own loss leaves visible patches poor).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
+from vision_llm_ros.model.autoencoder import MaskedAutoencoder
+from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet
+from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.restore_data import Damaged, Photographs
+
+_STARTING_TILES = 1500
+_FLOOR = 3e-5
+_SCALES = 3
+_VIEWS = 4
+
+
+class StageLoop(Loop[Damaged]):
+    """What the stages share: one module learns from photographs.
+
+    Attributes:
+        module: what learns; stored under `name`.
+    """
+
+    name = ""
+    kinds: tuple[str, ...] = KINDS
+
+    def __init__(
+        self,
+        module: nn.Module,
+        photographs: Photographs,
+        config: RestoreConfig,
+        train: RestoreTrainConfig,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        self.module, self.photographs, self.network = module.to(device), photographs, config
+        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
+        super().__init__({"stage": train.stage}, train, groups, folder, device)
+
+    def learned(self) -> dict[str, Tensor]:
+        return {f"{self.name}.{key}": value for key, value in self.module.state_dict().items()}
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        rng = np.random.default_rng(seed)
+        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.kinds, rng)]
+
+    def prepare(self) -> None:
+        self.module.train()
+
+
+class AutoencoderLoop(StageLoop):
+    """Stages masked and autoencoder."""
+
+    name, parts = "autoencoder", ("pixels", "gradients")
+    module: MaskedAutoencoder
+
+    def start(self) -> None:
+        """Begin as principal components of patches of the photographs."""
+        from vision_llm_ros.model.autoencoder import patchify
+
+        rng = np.random.default_rng(self.config.seed)
+        tiles = self.photographs.tiles(_STARTING_TILES, self.network.tile_px, rng)
+        self.module.start_from(patchify(tiles, self.network.patch_px).flatten(0, 1).to(self.device))
+        self.average = {key: value.detach().clone() for key, value in self.learned().items()}
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        rng = np.random.default_rng(seed)
+        tiles = self.photographs.tiles(self.config.batch_size, self.network.tile_px, rng)
+        number = self.network.num_tokens
+        if self.config.stage == "masked":  # which patches are kept takes the place of the kinds
+            number = max(1, round(number * (1 - self.config.mask_ratio)))
+        kept = torch.from_numpy(rng.random((len(tiles), self.network.num_tokens)).argsort(1)[:, :number])
+        return [Damaged(tiles, tiles, kept, torch.zeros(0))]
+
+    def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
+        tiles = batch.clean.to(self.device)
+        if self.config.stage == "masked":
+            kept = batch.kinds.to(self.device)
+            given = self.module.decode(self.module.encode(tiles, kept), kept)
+        else:
+            given = self.module(tiles)
+        pixels, edges = functional.l1_loss(given, tiles), gradient_loss(given, tiles)
+        return pixels + edges, {"pixels": float(pixels.detach()), "gradients": float(edges.detach())}
+
+
+class DetailLoop(StageLoop):
+    """Stage detail: the logarithm of the error, so that slight and strong damage count alike (as PSNR does)."""
+
+    name, parts = "detail", ("psnr",)
+    module: DetailNet
+
+    def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
+        restored = self.module(batch.damaged.to(self.device), batch.kinds.to(self.device))
+        error = (restored - batch.clean.to(self.device)).square().mean((1, 2, 3))
+        level = 10 * torch.log10(error + _FLOOR).mean()
+        return level / 10, {"psnr": -float(level.detach())}
+
+
+class EstimatorLoop(StageLoop):
+    """Stage estimator: strengths of damage, of pictures of which it sees a few tiles."""
+
+    name, parts = "estimator", ("strength",)
+    module: DamageEstimator
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        from vision_llm_ros.training.restore_data import to_tensor, weakened
+
+        rng = np.random.default_rng(seed)
+        side, views, strengths, kinds = self.network.tile_px, [], [], []
+        for _ in range(self.config.batch_size):
+            kind = int(rng.integers(len(KINDS)))
+            image, strength = weakened(self.photographs.any_square(rng), KINDS[kind], rng)
+            corners = rng.integers(0, self.photographs.size_px - side + 1, (_VIEWS, 2))
+            views.append(to_tensor([image[top : top + side, left : left + side] for top, left in corners]))
+            strengths.append(strength)
+            kinds.append(kind)
+        seen = torch.stack(views)
+        return [Damaged(seen, seen, torch.tensor(kinds), torch.from_numpy(np.stack(strengths)))]
+
+    def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
+        loss = functional.binary_cross_entropy_with_logits(
+            self.module(batch.damaged.to(self.device)), batch.strengths.to(self.device)
+        )
+        return loss, {"strength": float(loss.detach())}
+
+
+def gradient_loss(given: Tensor, wanted: Tensor) -> Tensor:
+    """Difference of the slopes of two batches of pictures over several scales: a perceptual loss that needs no network.
+
+    Args:
+        given, wanted: float[B, 3, H, W].
+    """
+    difference, total = given - wanted, given.new_zeros(())
+    for _ in range(_SCALES):
+        total = total + difference.diff(dim=-1).abs().mean() + difference.diff(dim=-2).abs().mean()
+        difference = functional.avg_pool2d(difference, 2)
+    return total / (2 * _SCALES)
