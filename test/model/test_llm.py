@@ -254,3 +254,26 @@ def test_text_logits_match_transformers(checkpoint: str, bare: LanguageModel) ->
     ids = torch.randint(0, 300, (1, 7))
     theirs = LlamaForCausalLM.from_pretrained(checkpoint).eval()(input_ids=ids).logits
     assert torch.allclose(bare.text_logits(forward(bare, bare.embed_text(ids))), theirs, atol=1e-4)
+
+
+def test_a_merged_adapter_answers_the_same_and_learns_on(checkpoint: str) -> None:
+    model, plain = adapted(checkpoint), adapted(checkpoint)
+    plain.load_adapter_state("detect", model.adapter_state("detect"))
+    model.add_adapter("other", 4, 8, 0.0)
+    embeds = plain.embed_text(torch.randint(0, 300, (1, 6)))
+    base, state = model.base_hash(), {key: tensor.clone() for key, tensor in model.adapter_state("detect").items()}
+    with torch.inference_mode():
+        model.merge("detect")
+        with model.using("detect"):
+            with model.using(None):
+                untouched = forward(model, embeds)
+            merged = forward(model, embeds)
+        with plain.using("detect"):
+            assert torch.allclose(merged, forward(plain, embeds), atol=1e-4)
+        with plain.using(None):
+            assert torch.equal(untouched, forward(plain, embeds))
+    assert model.base_hash() == base
+    assert all(torch.equal(tensor, state[key]) for key, tensor in model.adapter_state("detect").items())
+    with model.using("detect"):
+        forward(model, embeds).sum().backward()
+    assert all(p.grad is not None for key, p in model.base.named_parameters() if "lora_B.detect" in key)

@@ -35,7 +35,7 @@ class ConvUnit(nn.Module):
         if self.conv.stride[0] > 1:
             x = _pad_same(x, self.conv.kernel_size[0], self.conv.stride[0])
         x = self.conv(x)
-        return x if self.linear else functional.relu6(x)
+        return x if self.linear else functional.relu6(x, inplace=True)
 
 
 class InvertedResidual(nn.Module):

@@ -18,10 +18,12 @@ from vision_llm_ros.interfaces import Engine, Frame, Perception, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.precision import arithmetic
+from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 from vision_llm_ros.runtime.set_route import SetRoute
+from vision_llm_ros.runtime.video_route import VideoRoute
 
 logger = logging.getLogger(__name__)
 
@@ -59,9 +61,14 @@ class TorchEngine:
         self._dtype = choose_dtype(runtime.dtype, self._device)
         self.threads = set_threads(runtime)
         self.model = model.to(self._device).eval()
+        model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        with torch.no_grad():
+            model.llm.merge(ADAPTER)
         trained = frozenset(Task(name) for name in manifest.trained)
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
-        self._routes: dict[Task, Route] = {task: route for route in (self.sets, *further) for task in route.tasks}
+        segments = any(Task.SEGMENT in route.tasks for route in further)
+        routes = (self.sets, VideoRoute(self.sets, runtime, segments), *further)
+        self._routes: dict[Task, Route] = {task: route for route in routes for task in route.tasks}
         self._hash = weights.joint_hash(route.weights_hash for route in (self.sets, *further))
 
     @property
