@@ -34,12 +34,24 @@ class Writer(nn.Module):
         return self.transform(states) @ rows.T  # type: ignore[no-any-return]
 
 
+class Matcher(nn.Module):
+    """The heads of ITC and ITM."""
+
+    def __init__(self, width: int, match_width: int) -> None:
+        super().__init__()
+        self.image_vector = nn.Linear(width, match_width)
+        self.text_vector = nn.Linear(width, match_width)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(_FIRST_TEMPERATURE)))
+        self.fits = nn.Linear(width, 2)
+
+
 class Blip(nn.Module):
     """Everything that learns for captions, answers and matching.
 
     Attributes:
         image: what is looked at; its reduction is fitted once, then frozen.
         qformer: the queries.
+        matcher: the heads of ITC and ITM.
         writer: the head of ITG, for training.
         prompt: queries to soft prompt tokens of the language model.
     """
@@ -51,10 +63,7 @@ class Blip(nn.Module):
         self.image = ImageInput(config, model.backbone.channels)
         self.qformer = QFormer(config, model.text_encoder)
         width = self.qformer.width
-        self.image_vector = nn.Linear(width, config.match_width)
-        self.text_vector = nn.Linear(width, config.match_width)
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(_FIRST_TEMPERATURE)))
-        self.fits = nn.Linear(width, 2)
+        self.matcher = Matcher(width, config.match_width)
         self.writer = Writer(width)
         self.prompt = nn.Linear(width, model.llm.width)
         embedding_std = float(model.llm.base.embed_tokens.weight.float().std())
@@ -64,20 +73,16 @@ class Blip(nn.Module):
     def image_vectors(self, keys: Tensor, visible: Tensor) -> Tensor:
         """ITC's view of pictures: float[B, Q, M], unit length."""
         queries, _ = self.qformer(keys, visible)
-        return functional.normalize(self.image_vector(queries), dim=-1)
+        return functional.normalize(self.matcher.image_vector(queries), dim=-1)
 
     def text_vectors(self, sentence_vectors: Tensor) -> Tensor:
         """ITC's view of sentences: float[T, M] of the text encoder's float[T, D], unit length."""
-        return functional.normalize(self.text_vector(sentence_vectors), dim=-1)
-
-    def similarity(self, image_vectors: Tensor, text_vectors: Tensor) -> Tensor:
-        """Cosine of the query that fits best: float[B, T], -1..1."""
-        return torch.einsum("bqm,tm->btq", image_vectors, text_vectors).amax(-1)
+        return functional.normalize(self.matcher.text_vector(sentence_vectors), dim=-1)
 
     def fit_logits(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:
         """ITM: float[B, 2], [does not fit, fits], the mean over the queries."""
         queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL)
-        return self.fits(queries).mean(1)  # type: ignore[no-any-return]
+        return self.matcher.fits(queries).mean(1)  # type: ignore[no-any-return]
 
     def written(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:
         """ITG: hidden states float[B, L, D], each of which is to tell the next token."""
@@ -94,3 +99,8 @@ class Blip(nn.Module):
         text = instruction if self.config.text_input else None
         queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL)
         return self.prompt(queries)  # type: ignore[no-any-return]
+
+
+def similarity(image_vectors: Tensor, text_vectors: Tensor) -> Tensor:
+    """ITC: cosine of the query that fits best, float[B, T] of float[B, Q, M] and float[T, M]."""
+    return torch.einsum("bqm,tm->btq", image_vectors, text_vectors).amax(-1)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Parameter, functional
 
 from vision_llm_ros.config import AlignConfig
-from vision_llm_ros.model.blip import Blip
+from vision_llm_ros.model.blip import Blip, similarity
 from vision_llm_ros.model.qformer import Tokens
 from vision_llm_ros.training.align_data import AlignBatch, AlignData
 from vision_llm_ros.training.loop import Loop
@@ -17,9 +17,9 @@ from vision_llm_ros.training.loop import Loop
 _COLDEST, _WARMEST = -5.3, 0.0  # of the temperature's logarithm: 0.005 .. 1
 
 
-def contrast_loss(similarity: Tensor, log_temperature: Tensor, smoothing: float) -> Tensor:
+def contrast_loss(cosines: Tensor, log_temperature: Tensor, smoothing: float) -> Tensor:
     """ITC: mean of the cross-entropies picture to sentence and back, of cosines float[B, B] with pairs on the diagonal."""
-    logits = similarity / log_temperature.clamp(_COLDEST, _WARMEST).exp()
+    logits = cosines / log_temperature.clamp(_COLDEST, _WARMEST).exp()
     own = torch.arange(len(logits), device=logits.device)
     both = [functional.cross_entropy(table, own, label_smoothing=smoothing) for table in (logits, logits.T)]
     return torch.stack(both).mean()
@@ -31,6 +31,15 @@ def hard_negatives(logits: Tensor) -> Tensor:
     return chances.fill_diagonal_(0).multinomial(1).squeeze(1)
 
 
+def learnable(blip: Blip, but: tuple[str, ...] = ()) -> list[Parameter]:
+    """What of `blip` learns, all else frozen: everything but the fitted reduction and names that begin with `but`."""
+    found = []
+    for name, parameter in blip.named_parameters():
+        parameter.requires_grad_(not name.startswith(("image.reduce.", *but)))
+        found += [parameter] if parameter.requires_grad else []
+    return found
+
+
 class AlignTrainer(Loop[AlignBatch]):
     """The loop over stage 1."""
 
@@ -40,12 +49,8 @@ class AlignTrainer(Loop[AlignBatch]):
     def __init__(self, blip: Blip, data: AlignData, config: AlignConfig, folder: Path, device: torch.device) -> None:
         self.blip, self.data = blip, data
         self._vocabulary = data.vocabulary().to(device)
-        learning = [p for name, p in blip.named_parameters() if not name.startswith(("prompt.", "image.reduce."))]
-        for parameter in blip.parameters():
-            parameter.requires_grad_(False)
-        for parameter in learning:
-            parameter.requires_grad_(True)
-        super().__init__({"system": "qformer", "stage": 1}, config, [{"params": learning, "lr": config.learning_rate}], folder, device)
+        groups = [{"params": learnable(blip, ("prompt.",)), "lr": config.learning_rate}]
+        super().__init__({"system": "align"}, config, groups, folder, device)
 
     def learned(self) -> dict[str, Tensor]:
         return self.blip.state_dict()
@@ -60,17 +65,17 @@ class AlignTrainer(Loop[AlignBatch]):
         blip, config = self.blip, self.config
         keys, visible = blip.image(batch.seen)
         visible = visible & (torch.rand_like(visible, dtype=keys.dtype) >= config.key_dropout)
-        similarity = blip.similarity(blip.image_vectors(keys, visible), blip.text_vectors(batch.sentences))
-        itc = contrast_loss(similarity, blip.log_temperature, config.smoothing)
+        table = similarity(blip.image_vectors(keys, visible), blip.text_vectors(batch.sentences))
+        itc = contrast_loss(table, blip.matcher.log_temperature, config.smoothing)
         pairs = min(config.pairs, len(keys))
-        itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], similarity[:pairs, :pairs])
+        itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], table[:pairs, :pairs])
         told = torch.arange(len(keys))[-min(config.told, len(keys)) :]
         itg = self._writing_loss(keys[told], visible[told], batch.text[told])
         return itc + itm + itg, {"itc": float(itc), "itm": float(itm), "itg": float(itg)}
 
-    def _fit_loss(self, keys: Tensor, visible: Tensor, text: Tokens, similarity: Tensor) -> Tensor:
+    def _fit_loss(self, keys: Tensor, visible: Tensor, text: Tokens, table: Tensor) -> Tensor:
         """ITM: each pair, each sentence with a hard picture, each picture with a hard sentence."""
-        logits = similarity / self.blip.log_temperature.exp()
+        logits = table / self.blip.matcher.log_temperature.exp()
         own = torch.arange(len(keys), device=keys.device)
         pictures = torch.cat([own, hard_negatives(logits.T), own])
         sentences = torch.cat([own, own, hard_negatives(logits)])

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
-from vision_llm_ros.model.proposals import NUM_CONCEPTS
 from vision_llm_ros.model.qformer_image import ImageInput, Seen, grid
 from vision_llm_ros.model.weights import joint_hash
 from vision_llm_ros.training.datasets import Picture
@@ -43,7 +42,7 @@ class Features:
 
 
 def compute(model: VisionLLM, image: ImageInput, pictures: Sequence[Picture], folder: Path, fit: bool) -> Features:
-    """Compute the features of pictures, or open those computed before from the same pictures and parameters.
+    """Compute the features of pictures, or open those computed before from the same parameters.
 
     Args:
         image: gives the reduction; with `fit` it is first fitted to some of the pictures.
@@ -55,13 +54,15 @@ def compute(model: VisionLLM, image: ImageInput, pictures: Sequence[Picture], fo
         _fit(model, image, pictures, folder)
     elif fit:
         image.reduce.load_state_dict(torch.load(folder / "reduce.pt", weights_only=True))
-    wanted = {"pictures": [str(picture.path) for picture in pictures], "parameters": _fingerprint(model, image)}
+    parameters, paths = _fingerprint(model, image), [str(picture.path) for picture in pictures]
     if index.is_file():
         known = json.loads(index.read_text(encoding="utf-8"))
-        if {key: known.get(key) for key in wanted} == wanted:
+        if known["parameters"] == parameters and set(paths) <= set(known["pictures"]):
             return Features(folder)
     image_ids = _write(model, image, pictures, folder)
-    index.write_text(json.dumps({**wanted, "image_ids": image_ids}), encoding="utf-8")
+    index.write_text(
+        json.dumps({"parameters": parameters, "pictures": paths, "image_ids": image_ids}), encoding="utf-8"
+    )
     return Features(folder)
 
 

@@ -1,0 +1,103 @@
+"""Runs of the three stages of the Q-Former on disk: settings, start from an earlier stage, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from vision_llm_ros.config import LoopConfig, QFormerConfig, from_mapping
+from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.interfaces import Task
+from vision_llm_ros.model import weights
+from vision_llm_ros.model.blip import Blip
+from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.start import read_checkpoint
+
+# what a run of a stage can do when it is over
+TASKS = {
+    "align": (Task.MATCH,),
+    "caption": (Task.MATCH, Task.CAPTION),
+    "instruct": (Task.MATCH, Task.CAPTION, Task.ANSWER),
+}
+
+
+def write_settings(folder: Path, stage: str, config: QFormerConfig, train: LoopConfig, about: dict[str, Any]) -> None:
+    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    network, learning = dataclasses.asdict(config), dataclasses.asdict(train)
+    values = json.loads(json.dumps({"system": stage, "network": network, "train": learning, "about": about}))
+    path = folder / SETTINGS
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("network", "train"):
+            for key, value in values[part].items():
+                if key != "save_every" and known[part].get(key) != value:
+                    raise ConfigError(
+                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
+                        "or train into another --out"
+                    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """The settings of a run; "network" as `QFormerConfig`.
+
+    Raises:
+        ConfigError: they are missing or damaged.
+    """
+    path = run / SETTINGS
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+        if values["system"] not in TASKS:
+            raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of {', '.join(TASKS)}")
+        return values | {"network": from_mapping(QFormerConfig, values["network"], str(path))}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+
+
+def config_of(source: Path) -> QFormerConfig:
+    """The network of a run or of a weights folder."""
+    if (source / weights.MANIFEST).is_file():
+        return weights.read_manifest(source, QFormerConfig).config
+    network: QFormerConfig = read_settings(source)["network"]
+    return network
+
+
+def start_from(blip: Blip, source: Path) -> None:
+    """Fill the network from a weights folder or from the averaged weights of an earlier run.
+
+    Raises:
+        WeightsError: there is neither, it is damaged, or it belongs to another network.
+    """
+    own = blip.state_dict()
+    if (source / weights.MANIFEST).is_file():
+        stored = weights.load(source, sorted({key.partition(".")[0] for key in own}))
+    else:
+        stored = read_checkpoint(source)["average"]
+    weights.fill(own, stored, str(source))
+
+
+def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weights.Manifest[QFormerConfig]:
+    """Write the averaged weights of a run as the part `qformer` of a weights folder.
+
+    Args:
+        calibrated: settings of the network that were found after training.
+    Raises:
+        WeightsError: no checkpoint, or it is damaged.
+        ConfigError: the run has no settings.json.
+    """
+    settings = read_settings(source)
+    saved = read_checkpoint(source)
+    if "average" not in saved:
+        raise WeightsError(f"{source} holds no averaged weights; train again")
+    config = dataclasses.replace(settings["network"], **calibrated)
+    train = settings["train"]
+    notes = {**settings["about"], "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
+    tasks = map(str, TASKS[settings["system"]])
+    return weights.save(out, config, saved["average"], tasks, notes | ({"text": text} if text else {}))
