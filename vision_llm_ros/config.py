@@ -272,8 +272,8 @@ class RestoreConfig:
 
     @property
     def num_tokens(self) -> int:
-        """Visual tokens of a tile."""
-        return (self.tile_px // self.patch_px) ** 2
+        """Visual tokens of a tile: its patches, and a published ViT's class token."""
+        return (self.tile_px // self.patch_px) ** 2 + (self.visual != "nano")
 
 
 @dataclass(frozen=True)
@@ -295,13 +295,13 @@ class RestoreTrainConfig(LoopConfig):
 class MaskConfig:
     """The referring mask network (PixelLM) beside the VisionLLM route; it shares pyramid, text encoder and LLM."""
 
-    candidates: int = setting(36, "image tokens: likely objects handed to the language model", low=1, high=300)
-    width: int = setting(128, "channels of the pixel decoder", low=16, high=1024)
+    candidates: int = setting(24, "image tokens: likely objects handed to the language model", low=1, high=300)
+    width: int = setting(64, "channels of the pixel decoder", low=16, high=1024)
     num_heads: int = setting(4, "attention heads of the pixel decoder", low=1, high=64)
     depth: int = setting(1, "two-way blocks per scale", low=1, high=4)
-    feedforward: int = setting(256, "hidden width of the pixel decoder's feed-forward blocks", low=16, high=8192)
+    feedforward: int = setting(128, "hidden width of the pixel decoder's feed-forward blocks", low=16, high=8192)
     scales: str = setting("16/8", "strides of the two maps that are decoded", choices=("16/8", "32/16"))
-    llm_layers: int = setting(6, "first layers of the LLM used", low=1, high=200)
+    llm_layers: int = setting(4, "first layers of the LLM used", low=1, high=200)
     lora_rank: int = setting(8, "rank of the adapter on q and v; 0 trains none", low=0, high=512)
     lora_alpha: int = setting(16, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
@@ -316,12 +316,13 @@ class MaskConfig:
 
 @dataclass(frozen=True)
 class MaskTrainConfig(LoopConfig):
-    """Training of the referring mask network."""
+    """One stage of the referring mask network."""
 
-    steps: int = setting(2000, "optimizer steps", low=1)
+    stage: int = setting(2, "1 what phrases mean, without the language model; 2 everything", low=1, high=2)
+    steps: int = setting(1500, "optimizer steps of this stage", low=1)
     batch_size: int = setting(2, "pictures a step", low=1)
-    phrases: int = setting(4, "phrases asked of each picture", low=1, high=20)
-    masks: int = setting(8, "most masks learnt from each picture", low=1, high=100)
+    phrases: int = setting(3, "phrases asked of each picture", low=1, high=20)
+    masks: int = setting(6, "most masks learnt from each picture", low=1, high=100)
     text_weight: float = setting(1.0, "of the cross-entropy over the answer's tokens", low=0.0)
     mask_weight: float = setting(2.0, "of the target refinement loss", low=0.0)
     dice_weight: float = setting(0.5, "of the Dice loss", low=0.0)

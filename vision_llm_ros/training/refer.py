@@ -1,0 +1,166 @@
+"""Training of the referring mask network (PixelLM, section 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.config import MaskTrainConfig
+from vision_llm_ros.language.phrases import Phrase
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
+from vision_llm_ros.model.pixel_lm import ADAPTER, Decisions, PixelLM
+from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.mask_losses import dice_loss, refinement_loss, token_loss
+from vision_llm_ros.training.refer_data import ReferBatch, ReferData
+from vision_llm_ros.training.team import Team
+
+_SAME_IOU, _OTHER_IOU = 0.5, 0.35
+_IN_CROWD = 0.5
+
+
+def learnable(network: PixelLM, shared: VisionLLM, config: MaskTrainConfig) -> list[dict[str, Any]]:
+    """Parameter groups; pyramid, text encoder, image tokenizer and the language model itself stay as they are."""
+    shared.requires_grad_(False)
+    network.requires_grad_(False)
+    concepts = [network.evidence.to_concepts.weight, network.from_concepts.weight]
+    started = {id(parameter) for parameter in concepts}
+    modules: list[nn.Module] = [network] if config.stage == 2 else [network.prior, network.prior_text]
+    fresh = [p for module in modules for p in module.parameters() if id(p) not in started]
+    lora = [p for name, p in shared.llm.base.named_parameters() if f".{ADAPTER}." in name and config.stage == 2]
+    rate = config.learning_rate
+    groups = [{"params": fresh, "lr": rate}, {"params": lora, "lr": rate}, {"params": concepts, "lr": rate / 10}]
+    for parameter in (*fresh, *lora, *concepts):
+        parameter.requires_grad_(True)
+    return [group for group in groups if group["params"]]
+
+
+class ReferTrainer(Loop[ReferBatch]):
+    """The loop over pictures with phrases."""
+
+    config: MaskTrainConfig
+    parts = ("text", "mask", "dice", "targets")
+
+    def __init__(
+        self,
+        network: PixelLM,
+        shared: VisionLLM,
+        data: ReferData,
+        config: MaskTrainConfig,
+        folder: Path,
+        dtype: torch.dtype = torch.float32,
+        team: Team | None = None,
+    ) -> None:
+        self.network, self.shared, self.data = network, shared, data
+        groups = learnable(network, shared, config)
+        super().__init__({"stage": config.stage}, config, groups, folder, shared.device, dtype, team)
+
+    def learned(self) -> dict[str, Tensor]:
+        return self.network.learned(self.shared.llm)
+
+    def prepare(self) -> None:
+        self.shared.eval()
+        self.shared.llm.train()
+        self.network.train()
+
+    def describe(self, batch: ReferBatch) -> str:
+        return "refer"
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[ReferBatch]:
+        if self.team.rank:
+            seed = (*seed, self.team.rank)
+        return self.data.draw(self.config.batch_size, seed)
+
+    def loss(self, batch: ReferBatch) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            pyramid = self.shared.backbone(batch.image_rgb_u8.to(self.device))
+            dense = self.shared.tokenizer.dense(pyramid[1:])
+        question = self.network.read(self.shared, batch.phrases)
+        if self.config.stage == 1:
+            candidates = self.network.evidence.propose(dense, question.text, self.network.config.candidates)
+            logits = self.network.weigh(candidates, question)[1]
+            return self._text_loss(logits, assign(candidates.boxes_cxcywh, batch), batch.phrases)
+        decisions = self.network.decide(self.shared, pyramid, dense, question)
+        assigned = assign(decisions.candidates.boxes_cxcywh, batch)
+        text, parts = self._text_loss(decisions.logits, assigned, batch.phrases)
+        masks, mask_parts = self._mask_loss(pyramid, decisions, assigned, batch)
+        return text + masks, {**parts, **mask_parts}
+
+    def _text_loss(
+        self, logits: Tensor, assigned: Assigned, phrases: tuple[Phrase, ...]
+    ) -> tuple[Tensor, dict[str, float]]:
+        single = torch.tensor([phrase.most == 1 for phrase in phrases], device=logits.device)
+        loss = token_loss(logits, assigned.wanted, assigned.known, single)
+        return self.config.text_weight * loss, {"text": loss.item(), "targets": assigned.wanted.sum().item()}
+
+    def _mask_loss(
+        self, pyramid: list[Tensor], decisions: Decisions, assigned: Assigned, batch: ReferBatch
+    ) -> tuple[Tensor | float, dict[str, float]]:
+        objects = assigned.objects
+        chosen = self._chosen(assigned.wanted & batch.outlined.to(objects.device)[objects], objects)
+        if not len(chosen):
+            return 0.0, {}
+        segs = self.network.describe(self.shared, decisions, chosen)
+        logits = self.network.draw(pyramid, segs, decisions.candidates.boxes_cxcywh[chosen[:, 1]]).combined
+        masks = batch.masks.to(logits.device)[objects[chosen[:, 0], chosen[:, 1]]]
+        targets = functional.adaptive_avg_pool2d(masks.unsqueeze(1), logits.shape[-2:]).squeeze(1)
+        mask = refinement_loss(logits, targets, chosen[:, 0], self.config.refinement)
+        dice = dice_loss(logits, targets)
+        loss = self.config.mask_weight * mask + self.config.dice_weight * dice
+        return loss, {"mask": mask.item(), "dice": dice.item()}
+
+    def _chosen(self, allowed: Tensor, object_of: Tensor) -> Tensor:
+        """Targets whose masks are learnt, int[K, 2]: different objects first."""
+        places = allowed.nonzero()
+        places = places[torch.randperm(len(places), device=places.device)]
+        seen: dict[int, list[int]] = {}
+        for row, (phrase, candidate) in enumerate(places.tolist()):
+            seen.setdefault(int(object_of[phrase, candidate]), []).append(row)
+        turns = sorted((turn, row) for rows in seen.values() for turn, row in enumerate(rows))
+        return places[[row for _, row in turns[: self.config.masks]]]
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """What candidates stand for.
+
+    Attributes:
+        wanted: bool[P, M], targets of a phrase.
+        known: bool[P, M], False where it is left open.
+        objects: int[P, M], the object a target stands for.
+    """
+
+    wanted: Tensor
+    known: Tensor
+    objects: Tensor
+
+
+def assign(boxes_cxcywh: Tensor, batch: ReferBatch) -> Assigned:
+    """Give candidates float[M, 4] to the objects of a picture.
+
+    A candidate stands for the object it overlaps most among those that the phrase means; between IoU 0.35 and 0.5, and
+    inside a crowd, it is left open. An object that no candidate overlaps by half has its nearest one.
+    """
+    device = boxes_cxcywh.device
+    objects, meant, crowd = batch.boxes_cxcywh.to(boxes_cxcywh), batch.meant.to(device), batch.crowd.to(device)
+    corners, regions = to_xyxy(boxes_cxcywh), to_xyxy(objects)
+    overlap = torch.where((meant & ~crowd).unsqueeze(-1), pairwise_iou(regions, corners)[0], 0.0)
+    best, object_of = overlap.max(1)
+    nearest = overlap.amax(2, keepdim=True).clamp(min=_OTHER_IOU)
+    wanted = (best >= _SAME_IOU) | (overlap >= nearest).any(1)
+    inside = torch.where((meant & crowd).unsqueeze(-1), _share_inside(corners, regions).T, 0.0)
+    known = wanted | ((best < _OTHER_IOU) & ~(inside > _IN_CROWD).any(1))
+    return Assigned(wanted, known, object_of)
+
+
+def _share_inside(boxes_xyxy: Tensor, regions_xyxy: Tensor) -> Tensor:
+    """Share of each box's area inside each region: float[M, N]."""
+    low = torch.maximum(boxes_xyxy[:, None, :2], regions_xyxy[None, :, :2])
+    high = torch.minimum(boxes_xyxy[:, None, 2:], regions_xyxy[None, :, 2:])
+    area = (boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]).clamp(min=1e-6).prod(-1, keepdim=True)
+    return (high - low).clamp(min=0).prod(-1) / area
