@@ -11,6 +11,7 @@ from miniature import CLASSES, build_tiny, instruction, pictures
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.codec import OffsetCodec
 from vision_llm_ros.language.instructions import Instruction
+from vision_llm_ros.model import set_decoder
 from vision_llm_ros.model.detector import VisionLLM, Words, select_tokens
 from vision_llm_ros.model.set_decoder import SetLogits, decode_points, location_bins
 from vision_llm_ros.model.tokenizer import ImageTokens
@@ -67,6 +68,17 @@ def test_query_sets_are_independent(exact_model: VisionLLM, decoded: Case, chose
     prior = exact_model.decoder.location_prior(picked, 2)
     assert close(exact_model.decoder.class_logits(hidden[:, :, 0], words.prefix, picked), logits.classes[:, chosen])
     assert close(exact_model.decoder.location_logits(hidden[:, :, 1:], prior), logits.locations[:, chosen])
+
+
+@torch.inference_mode()
+def test_long_outputs_are_decoded_in_groups_with_the_same_answer(
+    exact_model: VisionLLM, decoded: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, tokens, logits = decoded
+    monkeypatch.setattr(set_decoder, "_GROUP_TOKENS", 17)  # three sets of five queries, twelve sets in all
+    grouped = exact_model.decode(words, tokens)
+    assert close(grouped.classes, logits.classes)
+    assert close(grouped.locations, logits.locations)
 
 
 @torch.inference_mode()

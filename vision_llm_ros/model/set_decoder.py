@@ -33,6 +33,7 @@ ADAPTER = "detect"
 _EXTRA_TOKEN = re.compile(r"(<c\d+>|<p-?\d+>|<cls>|<[xy]\d+>)")
 _POINTER_WIDTH = 64
 _FAR = -30.0
+_GROUP_TOKENS = 640  # queries run at once
 
 
 @dataclass(frozen=True)
@@ -152,25 +153,29 @@ class SetDecoder(nn.Module):
         )
 
     def _query_states(self, llm: LanguageModel, prefix: Prefix, tokens: ImageTokens, valid: Tensor | None) -> Tensor:
-        """Hidden states float[B, M, 1 + 2 * points, D] of every query set."""
+        """Hidden states float[B, M, 1 + 2 * points, D] of every query set.
+
+        As no set sees another, many long ones are run group by group behind the same image tokens.
+        """
         images = self.image_embeddings(tokens)
         batch, count, width = images.shape
+        device, before = images.device, prefix.length + count
         queries = self.rows[list(self.vocabulary.format_query(prefix.num_points))]
-        per_set = len(queries)
-        sets = (images.unsqueeze(2) + queries).flatten(1, 2)
-        embeds = torch.cat([images, sets], 1)
-        attend = _block_mask(prefix.length, count, per_set, images.device).expand(batch, -1, -1)
+        seen = torch.ones(batch, 1, before, dtype=torch.bool, device=device)
         if valid is not None:
-            attend = attend.clone()
-            attend[:, :, prefix.length : prefix.length + count] &= valid.unsqueeze(1)
-        positions = torch.cat(
-            [
-                torch.arange(count, device=images.device),
-                (count + torch.arange(per_set, device=images.device)).repeat(count),
-            ]
-        )
-        states, _ = llm.run(embeds, (prefix.length + positions).expand(batch, -1), attend, prefix.past)
-        return self.head_norm(states[:, count:]).view(batch, count, per_set, width)  # type: ignore[no-any-return]
+            seen[:, 0, prefix.length :] = valid
+        cache = llm.cache(prefix.past, batch)
+        causal = torch.ones(count, before, dtype=torch.bool, device=device).tril(prefix.length)
+        places = torch.arange(prefix.length, before + len(queries), device=device)
+        llm.advance(images, places[:count].expand(batch, -1), causal & seen, cache)
+        states = []
+        for group in (images.unsqueeze(2) + queries).split(max(1, _GROUP_TOKENS // len(queries)), 1):
+            sets = group.shape[1]
+            attend = torch.cat([seen.expand(-1, sets * len(queries), -1), _own_set(sets, len(queries), seen)], -1)
+            positions = places[count:].repeat(sets).expand(batch, -1)
+            states.append(llm.advance(group.flatten(1, 2), positions, attend, cache))
+            cache.crop(-sets * len(queries))
+        return self.head_norm(torch.cat(states, 1)).view(batch, count, len(queries), width)  # type: ignore[no-any-return]
 
     def class_logits(self, hidden: Tensor, prefix: Prefix, tokens: ImageTokens) -> Tensor:
         """Hidden states float[B, M, D] at `<cls>` to float[B, M, K + 1]."""
@@ -211,16 +216,10 @@ def _smooth_rows(codec: OffsetCodec, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], -1) * math.sqrt(2)
 
 
-def _block_mask(past: int, images: int, per_set: int, device: torch.device) -> Tensor:
-    """bool[1, T, past + T] for T = images + images * per_set tokens: image tokens causal, sets blind to each other."""
-    total = images + images * per_set
-    mask = torch.zeros(total, past + total, dtype=torch.bool, device=device)
-    mask[:, :past] = True
-    mask[:images, past : past + images] = torch.ones(images, images, dtype=torch.bool, device=device).tril()
-    mask[images:, past : past + images] = True
-    owner = torch.arange(images, device=device).repeat_interleave(per_set)
-    mask[images:, past + images :] = owner[:, None] == owner[None]
-    return mask.unsqueeze(0)
+def _own_set(sets: int, per_set: int, seen: Tensor) -> Tensor:
+    """bool[B, sets * per_set, sets * per_set]: True between queries of the same set; batch and device of `seen`."""
+    owner = torch.arange(sets, device=seen.device).repeat_interleave(per_set)
+    return (owner[:, None] == owner[None]).expand(len(seen), -1, -1)
 
 
 def _expected_offsets(num_points: int, device: torch.device) -> Tensor:
