@@ -69,16 +69,41 @@ def test_nothing_meant_is_right_only_when_nothing_is_found() -> None:
     assert score.add([], []) == 1.0
     assert score.add([square(0, 0)], []) == 1.0
     assert score.add([square(0, 3)], []) == 0.0
-    assert score.result() == {
-        "giou": pytest.approx(2 / 3),
-        "ciou": 0.0,
-        "empty_accuracy": pytest.approx(2 / 3),
-        "sentences": 3,
-    }
+    found = score.result()
+    assert found["giou"] == pytest.approx(2 / 3)
+    assert (found["ciou"], found["sentences"]) == (0.0, 3)
+    assert found["false_mask_rate"] == pytest.approx(1 / 3)
 
 
 def test_nothing_added_is_not_measured() -> None:
-    assert MaskScore().result() == {"giou": None, "ciou": None, "empty_accuracy": None, "sentences": 0}
+    found = MaskScore().result()
+    assert (found.pop("sentences"), found.pop("per_kind")) == (0, {})
+    assert set(found.values()) == {None}
+
+
+def test_kinds_and_sentences_of_several_targets_are_told_apart() -> None:
+    score = MaskScore()
+    score.add([square(0, 5)], [square(0, 5), square(10, 15)], "all", 1)
+    score.add([square(0, 4)], [square(0, 4)], "unique", 1)
+    score.add([square(0, 4)], [], "absent", 2)
+    found = score.result()
+    assert found["multi_giou"] == 0.5
+    assert found["per_kind"]["unique"]["giou"] == found["per_kind"]["unique"]["ciou"] == 1.0
+    assert found["per_kind"]["unique"]["false_mask_rate"] is None
+    assert found["per_kind"]["absent"]["false_mask_rate"] == 1.0
+    assert list(found["per_kind"]) == ["absent", "all", "unique"]
+
+
+def test_interval_is_drawn_over_pictures_and_holds_the_value() -> None:
+    """Twenty pictures with ten equal sentences each: the interval is that of twenty values, not of two hundred."""
+    score = MaskScore()
+    for picture in range(20):
+        for _ in range(10):
+            score.add([square(0, 4)] if picture % 2 else [], [square(0, 4)], "unique", picture)
+    low, high = score.result()["giou_ci95"]
+    assert low < 0.5 < high
+    assert 0.35 < high - low < 0.5  # 2 x 1.96 x sqrt(0.25 / 20) = 0.44
+    assert score.result()["ciou_ci95"] == [low, high]
 
 
 def test_masks_of_different_sizes_are_refused() -> None:

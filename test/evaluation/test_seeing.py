@@ -125,21 +125,6 @@ def test_grounding_takes_sentences_with_one_target(scene: Scene, shift_px: float
     assert len(engine.calls) == 6
 
 
-def test_referring_scores_all_targets_and_none(scene: Scene) -> None:
-    dataset = load_instances(scene.instances, scene.folder)
-    expressions, _ = load_expressions(scene.referring, dataset)
-
-    def refer(engine: KnowingEngine) -> dict[str, Any]:
-        return seeing.refer(Trial(engine, quiet=True), dataset, dataset.pictures, expressions)
-
-    truth, silent = refer(KnowingEngine(scene)), refer(KnowingEngine(scene, silent=True))
-    assert truth["giou"] == pytest.approx(1.0, abs=0.03)
-    assert truth["ciou"] == pytest.approx(1.0, abs=0.03)
-    assert silent["giou"] == 0.25
-    assert silent["empty_accuracy"] == 1.0
-    assert 0.25 < refer(KnowingEngine(scene, shift_px=8))["giou"] < 0.95
-
-
 def test_captions_and_matches_of_a_knowing_model_are_perfect(scene: Scene) -> None:
     dataset = load_captions(scene.captions_file, scene.folder)
     engine = KnowingEngine(scene)

@@ -16,6 +16,7 @@ from vision_llm_ros.errors import ConfigError, InputError
 if TYPE_CHECKING:
     from vision_llm_ros.evaluation.trial import Trial
     from vision_llm_ros.interfaces import Engine
+    from vision_llm_ros.training.datasets import Expression, InstanceSet, Picture
 
 HELP = "measure the model on annotated pictures or sentences, task by task"
 # Average precision wants the weak answers too; below this objectness they no longer move it.
@@ -25,21 +26,23 @@ METRICS = {
     "detect": ("box_ap", "box_ap50", "box_ap75", "objects", "per_class", "subsets", "baselines"),
     "polygon": ("mask_ap", "mask_ap50", "mask_ap75", "mask_images", "objects", "per_class"),
     "ground": ("p_at_50", "per_kind", "sentences"),
-    "refer": ("giou", "ciou", "empty_accuracy", "per_kind", "sentences"),
+    "refer": ("giou", "ciou", "multi_giou", "false_mask_rate", "per_kind", "sentences", "baselines"),
     "restore": ("kinds",),
     "caption": ("bleu4", "cider", "empty"),
     "match": ("image_to_text", "text_to_image", "captions"),
     "route": ("accuracy", "refusal", "per_task", "sentences"),
+    "track": ("idf1", "mota", "id_switches", "false_positives", "misses", "objects", "per_sequence", "baselines"),
 }
 TASK_HELP = {
     "detect": "boxes: COCO AP",
     "polygon": "polygons: COCO mask AP",
     "ground": "one object named by a sentence: P@0.5",
-    "refer": "any number of objects named by a sentence: gIoU, cIoU",
+    "refer": "any number of masks named by a sentence: gIoU, cIoU",
     "restore": "degraded pictures: PSNR, SSIM",
     "caption": "captions: BLEU-4, CIDEr",
     "match": "retrieval of captions and pictures: recall at 1, 5, 10",
     "route": "sentences: which task they become, which are refused",
+    "track": "generated sequences with known truth: IDF1, MOTA",
 }
 
 
@@ -137,6 +140,13 @@ def _add_referring(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_refer(parser: argparse.ArgumentParser) -> None:
+    _add_referring(parser)
+    parser.add_argument(
+        "--baselines", action="store_true", help="adds filled boxes, GrabCut from them, polygons and the empty answer"
+    )
+
+
 def _add_restore(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="clean pictures, subfolders included")
     parser.add_argument("--kinds", default="", metavar="A,B,C", help="e.g. denoise,derain (default: all seven)")
@@ -152,6 +162,10 @@ def _add_captions(parser: argparse.ArgumentParser) -> None:
 def _add_route(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sentences", type=Path, required=True, metavar="S.jsonl", help='lines {"text", "task"}')
     parser.add_argument("--no-similarity", action="store_true", help="without the text encoder's synonyms")
+
+
+def _add_track(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sequences", type=int, default=6, metavar="N", help="scenes of 8 seconds (default: 6)")
 
 
 def _detect(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
@@ -182,8 +196,7 @@ def _polygon(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     return seeing.polygon(trial, dataset, pictures, categories, args.points), [args.annotations]
 
 
-def _referring(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
-    from vision_llm_ros.evaluation import seeing
+def _referring(args: argparse.Namespace, trial: Trial) -> tuple[InstanceSet, list[Picture], tuple[Expression, ...]]:
     from vision_llm_ros.training.datasets import choose_some, load_expressions, load_instances
 
     dataset = load_instances(args.annotations, args.images)
@@ -191,9 +204,25 @@ def _referring(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     _note(trial, (*dataset.notes, *notes))
     spoken_of = {item.image_id for item in expressions}
     pictures = choose_some([item for item in dataset.pictures if item.image_id in spoken_of], args.limit, args.seed)
+    return dataset, pictures, expressions
+
+
+def _ground(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import seeing
+
+    data = _referring(args, trial)
     trial.engine = load()
-    examine = seeing.ground if args.task == "ground" else seeing.refer
-    return examine(trial, dataset, pictures, expressions), [args.annotations, args.referring]
+    return seeing.ground(trial, *data), [args.annotations, args.referring]
+
+
+def _refer(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation.refer import refer
+    from vision_llm_ros.language.parser import CommandParser
+
+    data = _referring(args, trial)
+    trial.engine = load()
+    parse = CommandParser(_similarity()).parse
+    return refer(trial, *data, parse, args.baselines), [args.annotations, args.referring]
 
 
 def _restore(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
@@ -240,31 +269,44 @@ def _route(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     return found, [args.sentences]
 
 
+def _track(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation.tracking import load_metrics, track
+
+    if not 1 <= args.sequences <= 1000:
+        raise ConfigError(f"--sequences: expected 1..1000, got {args.sequences}")
+    load_metrics()
+    trial.engine = load()
+    return track(trial, args.limit or args.sequences), []
+
+
 _ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "detect": _add_detect,
     "polygon": _add_polygon,
     "ground": _add_referring,
-    "refer": _add_referring,
+    "refer": _add_refer,
     "restore": _add_restore,
     "caption": _add_captions,
     "match": _add_captions,
     "route": _add_route,
+    "track": _add_track,
 }
 _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
     "detect": _detect,
     "polygon": _polygon,
-    "ground": _referring,
-    "refer": _referring,
+    "ground": _ground,
+    "refer": _refer,
     "restore": _restore,
     "caption": _captions,
     "match": _captions,
     "route": _route,
+    "track": _track,
 }
 
 
 def _runtime(args: argparse.Namespace) -> RuntimeConfig:
     chosen = {name: getattr(args, name, None) for name, _ in _RUNTIME}
-    return from_mapping(RuntimeConfig, EXACT | {name: value for name, value in chosen.items() if value is not None})
+    limits = {} if args.task == "refer" else EXACT  # masks have no ranking to average over: as the node answers
+    return from_mapping(RuntimeConfig, limits | {name: value for name, value in chosen.items() if value is not None})
 
 
 def _engine(

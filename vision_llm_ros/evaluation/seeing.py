@@ -1,9 +1,9 @@
-"""Evaluations whose answer lies in the picture: detect, polygon, ground, refer."""
+"""Evaluations whose answer lies in the picture: detect, polygon, ground."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.evaluation import baselines
 from vision_llm_ros.evaluation.detection import Finding, box_metrics, mask_metrics
-from vision_llm_ros.evaluation.referring import MaskScore, precision_at_50
+from vision_llm_ros.evaluation.referring import precision_at_50
 from vision_llm_ros.evaluation.trial import Image, Trial
 from vision_llm_ros.interfaces import Box, Detection, Task, TaskSpec
 from vision_llm_ros.training.datasets import CLASS_SETS, Expression, Instance, InstanceSet, Picture
@@ -96,7 +96,7 @@ def ground(
     single = [item for item in expressions if len(item.annotation_ids) == 1]
     answers: list[Box | None] = []
     asked: list[Expression] = []
-    for picture, image, group in _groups(trial, pictures, single, "ground"):
+    for picture, image, group in sentences_by_picture(trial, pictures, single, "ground"):
         specs = [TaskSpec(Task.GROUND, (item.phrase,), item.phrase, max_objects=1) for item in group]
         for item, answer in zip(group, trial.ask(str(picture.path), image, specs), strict=True):
             best = max(answer.detections, key=lambda found: found.score, default=None)
@@ -116,32 +116,6 @@ def ground(
     }
 
 
-def refer(
-    trial: Trial, dataset: InstanceSet, pictures: Sequence[Picture], expressions: Sequence[Expression]
-) -> dict[str, Any]:
-    """gIoU and cIoU over sentences with any number of targets, none included.
-
-    Sentences that mean an object without a mask are left out and counted in the notes.
-
-    Returns:
-        As `MaskScore.result`, and per_kind {kind: giou}.
-    """
-    trial.require(Task.SEGMENT)
-    homes = {item.annotation_id: item for item in dataset.instances}
-    whole = [item for item in expressions if all(homes[target].segmentation for target in item.annotation_ids)]
-    if len(whole) < len(expressions):
-        trial.notes.add(f"{len(expressions) - len(whole)} sentences mean an object without a mask and are left out")
-    score, kinds = MaskScore(trial.seed), defaultdict[str, list[float]](list)
-    for picture, image, group in _groups(trial, pictures, whole, "refer"):
-        specs = [TaskSpec(Task.SEGMENT, phrase=item.sentence) for item in group]
-        for item, answer in zip(group, trial.ask(str(picture.path), image, specs), strict=True):
-            targets = [object_mask(homes[target], image.shape[:2]) for target in item.annotation_ids]
-            kinds[item.kind].append(score.add([mask.inside for mask in answer.masks], targets))
-    trial.finish()
-    per_kind = {kind: float(np.mean(values)) for kind, values in sorted(kinds.items()) if kind}
-    return {**score.result(), "per_kind": per_kind}
-
-
 def object_mask(item: Instance, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
     """Turn COCO polygons or RLE into bool[H, W]."""
     from pycocotools import mask as coco_mask
@@ -155,7 +129,9 @@ def object_mask(item: Instance, size_hw: tuple[int, ...]) -> NDArray[np.bool_]:
     return np.asarray(coco_mask.decode(shape), dtype=bool)
 
 
-def _groups(trial: Trial, pictures: Sequence[Picture], expressions: Sequence[Expression], title: str) -> Any:
+def sentences_by_picture(
+    trial: Trial, pictures: Sequence[Picture], expressions: Sequence[Expression], title: str
+) -> Iterator[tuple[Picture, Image, list[Expression]]]:
     """Every picture that a sentence speaks of, with its sentences: the picture is encoded once for all of them."""
     by_image: dict[int, list[Expression]] = defaultdict(list)
     for item in expressions:

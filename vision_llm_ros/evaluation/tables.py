@@ -28,6 +28,8 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     elif report["task"] == "polygon":
         yield _numbers(report, ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95", "mask_images"))
         yield _classes(report)
+    elif report["task"] == "refer":
+        yield from _masks(report)
     elif report["task"] == "restore":
         yield _restoration(report)
     elif report["task"] == "match":
@@ -37,14 +39,20 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     elif report["task"] == "route":
         yield _numbers(report, ("accuracy", "refusal"))
         yield _confusion(report["confusion"])
+    elif report["task"] == "track":
+        parties = {"ours": report, **report["baselines"]}
+        rows = [(name, *(values[key] for key in _TRACK_COLUMNS)) for name, values in parties.items()]
+        yield _table("track", ("", *_TRACK_COLUMNS), rows)
     else:
         yield _numbers(report, tuple(key for key in _PLAIN if key in report))
 
 
 _BOX_COLUMNS = ("box_ap", "box_ap50", "box_ap50_ci95", "box_ap75")
 _PARTIES = ("input", "reconstruction", "classical", "ours")
+_TRACK_COLUMNS = ("idf1", "mota", "id_switches", "false_positives", "misses", "objects")
+_MASK_COLUMNS = ("giou", "giou_ci95", "ciou", "ciou_ci95", "multi_giou", "false_mask_rate")
 _WAYS = ("image_to_text", "text_to_image")
-_PLAIN = ("p_at_50", "giou", "ciou", "empty_accuracy", "sentences", "per_kind", "bleu4", "cider", "empty")
+_PLAIN = ("p_at_50", "sentences", "per_kind", "bleu4", "cider", "empty")
 
 
 def cell(value: Any) -> str:
@@ -89,6 +97,21 @@ def _classes(report: Mapping[str, Any]) -> Table:
     rows = [(name, part["ap"], part["ap50"], part["objects"]) for name, part in ranked[:CLASSES_SHOWN]]
     title = f"per class ({len(rows)} of {len(ranked)})"
     return _table(title, ("class", "AP", "AP50", "objects"), rows)
+
+
+def _masks(report: Mapping[str, Any]) -> Iterator[Table]:
+    """Model and baselines, then gIoU by kind of sentence; a party that nothing was measured of is left out."""
+    measured = {"model": report, **report["baselines"]}
+    parties = {name: values for name, values in measured.items() if values["sentences"]}
+    rows = [(name, *(values[key] for key in _MASK_COLUMNS)) for name, values in parties.items()]
+    titles = ("gIoU", "95 % interval", "cIoU", "95 % interval", "gIoU, 2+ targets", "false masks")
+    yield _table("refer", ("", *titles), rows)
+    first = next(iter(parties.values()))
+    kinds = [
+        (kind, values["sentences"], *(party["per_kind"][kind]["giou"] for party in parties.values()))
+        for kind, values in first["per_kind"].items()
+    ]
+    yield _table("gIoU by kind of sentence", ("kind", "sentences", *parties), kinds)
 
 
 def _restoration(report: Mapping[str, Any]) -> Table:
