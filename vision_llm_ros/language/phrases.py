@@ -36,7 +36,7 @@ class Phrase:
         text: as said, without article and without "in the image".
         subject: bare noun of what is sought, "" for a phrase of a use such as "everything I can sit on".
         anchor: bare noun of what it stands beside, "" where none is named.
-        most: how many may answer it: "the dog" 1, "two dogs" 2, else `MAX_TARGETS`.
+        most: how many may answer it: "the dog" 1, "two dogs" 2, "dogs" and "dog" `MAX_TARGETS`.
     """
 
     text: str
@@ -95,7 +95,9 @@ def _most(text: str, subject: str) -> int:
     counts = [_count(word) for word in words[:3] if 1 <= _count(word) <= MAX_TARGETS]
     if counts:
         return counts[0]
-    return 1 if singular(subject) == subject else MAX_TARGETS
+    if singular(subject) != subject or text == subject:  # "dogs", "dog": as many as there are
+        return MAX_TARGETS
+    return 1
 
 
 def _count(word: str) -> int:

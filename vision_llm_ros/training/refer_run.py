@@ -1,0 +1,104 @@
+"""A run of `train refer` on disk: settings, start from an earlier run, export."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from vision_llm_ros.config import MaskConfig, MaskTrainConfig, from_mapping
+from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.interfaces import Task
+from vision_llm_ros.model import weights
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.pixel_lm import PixelLM
+from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.start import read_checkpoint
+
+_FREE = {"save_every"}  # may change from call to call without making another run of it
+
+
+def write_settings(folder: Path, network: MaskConfig, train: MaskTrainConfig, about: dict[str, Any]) -> None:
+    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    values = {
+        "system": "refer",
+        "network": dataclasses.asdict(network),
+        "train": dataclasses.asdict(train),
+        "about": about,
+    }
+    values = json.loads(json.dumps(values))
+    if (folder / SETTINGS).is_file():
+        known = _read(folder)
+        for part in ("network", "train"):
+            for key in sorted(values[part].keys() - _FREE):
+                before, now = known[part].get(key), values[part][key]
+                if before != now:
+                    raise ConfigError(
+                        f"{folder} was started with {key}={before}, not {now}: resume with the former, "
+                        "or train into another --out"
+                    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = run / SETTINGS
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8")))
+        if values["system"] != "refer":
+            raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of train refer")
+        return values
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+
+
+def config_of(source: Path) -> MaskConfig:
+    """The network of a run or of a weights folder.
+
+    Raises:
+        ConfigError, WeightsError: it is neither, or damaged.
+    """
+    if (source / weights.MANIFEST).is_file():
+        return weights.read_manifest(source, MaskConfig).config
+    return from_mapping(MaskConfig, _read(source)["network"], str(source / SETTINGS))
+
+
+def start(network: PixelLM, shared: VisionLLM, source: Path | None) -> None:
+    """Begin with an earlier run's averaged weights, with a weights folder, or (None) with what the shared parts know.
+
+    Raises:
+        WeightsError: nothing is there, it is damaged, or it belongs to another network.
+    """
+    if source is None:
+        network.start(shared.llm, shared.tokenizer.scorer)
+        return
+    own = network.learned(shared.llm)
+    if (source / weights.MANIFEST).is_file():
+        stored = weights.load(source, sorted({key.partition(".")[0] for key in own}))
+    else:
+        stored = read_checkpoint(source)["average"]
+    weights.fill(own, stored, str(source))
+
+
+def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weights.Manifest[MaskConfig]:
+    """Write the averaged weights of a run's second stage as the part `mask` of a weights folder.
+
+    Args:
+        text: kept in the notes.
+        calibrated: settings of the network that were found after training, e.g. threshold.
+    Raises:
+        WeightsError: no checkpoint, it is damaged, or masks are not learnt yet.
+        ConfigError: the run has no settings.json.
+    """
+    saved, values = read_checkpoint(source), _read(source)
+    if saved["stage"] != 2:
+        raise WeightsError(f"{source} has only learnt stage {saved['stage']}; train --stage 2 before the export")
+    config = dataclasses.replace(config_of(source), **calibrated)
+    train = values["train"]
+    notes = {**values["about"], "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
+    return weights.save(out, config, saved["average"], [str(Task.SEGMENT)], notes | ({"text": text} if text else {}))
