@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from vision_llm_ros.training.sentences import Meaning, by_geometry, mirrored_wor
 logger = logging.getLogger(__name__)
 
 _TRIES = 20
+_MOST_COUNTED = 4  # a picture with more outlines is not drawn more often
 # what is asked of a picture: a given expression, its classes, geometry, a kind of classes, a class that is not there
 _ASKED = ("given", "class", "geometry", "kind", "absent")
 _SHARES = (0.32, 0.28, 0.18, 0.06, 0.16)
@@ -75,12 +77,10 @@ class ReferData:
         for item in self.dataset.instances:
             self._objects.setdefault(item.image_id, []).append(item)
         self.pictures = [picture for picture in self.dataset.pictures if picture.image_id in self._objects]
-        outlined = {
-            item.image_id
-            for item in self.dataset.instances
-            if isinstance(item.segmentation, list) and item.segmentation
-        }
-        self.outlined = [picture for picture in self.pictures if picture.image_id in outlined]
+        outlines = Counter(item.image_id for item in self.dataset.instances if _has_outline(item))
+        self.outlined = [picture for picture in self.pictures if outlines[picture.image_id]]
+        counts = np.array([min(outlines[picture.image_id], _MOST_COUNTED) for picture in self.outlined], float)
+        self._chance = counts / max(counts.sum(), 1.0)
         if not self.outlined:
             raise InputError(f"{annotations}: no object has an outline; masks cannot be learnt from boxes alone")
         self._given: dict[int, list[Expression]] = {}
@@ -100,12 +100,10 @@ class ReferData:
         return [self._one(rng) for _ in range(size)]
 
     def _one(self, rng: np.random.Generator) -> ReferBatch:
-        picture, scene = self._readable(
-            self.outlined if rng.random() < self.train.outline_share else self.pictures, rng
-        )
+        picture, scene = self._readable(rng, rng.random() < self.train.outline_share)
         given = self._given.get(picture.image_id, [])
         if rng.random() < self.train.compose_share:
-            scene, given = compose(scene, self._readable(self.outlined, rng)[1], rng), []
+            scene, given = compose(scene, self._readable(rng, True)[1], rng), []
         mirrored = rng.random() < self.train.mirror_share
         meanings = self._meanings(scene, given, rng, mirrored)
         if mirrored:
@@ -113,10 +111,10 @@ class ReferData:
         scene = replace(scene, image_rgb_u8=recolour(scene.image_rgb_u8, rng))
         return self._batch(scene, meanings)
 
-    def _readable(self, among: Sequence[Picture], rng: np.random.Generator) -> tuple[Picture, Scene]:
-        """A picture that can be read: one bad file does not end a run."""
+    def _readable(self, rng: np.random.Generator, outlined: bool) -> tuple[Picture, Scene]:
+        """A picture that can be read, rather one with many outlines: one bad file does not end a run."""
         for _ in range(_TRIES):
-            picture = among[int(rng.integers(len(among)))]
+            picture = self._pick(rng, outlined)
             try:
                 return picture, read_scene(picture.path, self._objects[picture.image_id], self.dataset.categories)
             except InputError as error:
@@ -124,6 +122,11 @@ class ReferData:
                     self._unreadable.add(picture.path)
                     logger.warning("%s; another picture takes its place", error)
         raise InputError(f"{_TRIES} pictures in a row cannot be read, the last {picture.path}")
+
+    def _pick(self, rng: np.random.Generator, outlined: bool) -> Picture:
+        if outlined:
+            return self.outlined[int(rng.choice(len(self.outlined), p=self._chance))]
+        return self.pictures[int(rng.integers(len(self.pictures)))]
 
     def _meanings(
         self, scene: Scene, given: Sequence[Expression], rng: np.random.Generator, mirrored: bool
@@ -166,6 +169,10 @@ class ReferData:
             torch.from_numpy(np.stack([empty if mask is None else mask for mask in masks])),
             torch.from_numpy(outlined),
         )
+
+
+def _has_outline(item: Instance) -> bool:
+    return isinstance(item.segmentation, list) and bool(item.segmentation) and not item.crowd
 
 
 def _parted(expression: Expression, scene: Scene) -> list[Meaning]:
