@@ -29,7 +29,13 @@ _RUNTIME = ("device", "threads")
 HELP = "train the model on COCO-style folders, and export its weights"
 # Further systems: a module each in this folder with HELP, add_arguments, run, and export(RUN, DIR, notes) for runs
 # whose settings.json names the action as its "system".
-_FURTHER = {"text": "train_text", "align": "train_align"}
+_FURTHER = {
+    "text": "train_text",
+    "align": "train_align",
+    "caption": "train_caption",
+    "instruct": "train_instruct",
+    "refer": "train_refer",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
