@@ -242,6 +242,7 @@ class DecoderTextTrainConfig(LoopConfig):
 class RestoreConfig:
     """The restoration route: LM4LV with a residual path and an estimator of damage."""
 
+    name: str = setting("nano", "name of the preset")
     tile_px: int = setting(64, "side of the square tiles a frame is cut into, pixels", low=16, high=1024)
     overlap_px: int = setting(16, "least overlap of neighbouring tiles, pixels", low=0, high=512)
     visual: str = setting("nano", "'nano', or folder or hub id of a ViT-MAE checkpoint")
@@ -345,6 +346,19 @@ class AlignConfig(LoopConfig):
     told: int = setting(24, "of the batch, for ITG", low=1)
     smoothing: float = setting(0.1, "label smoothing of ITC and ITG", low=0.0, high=0.9)
     key_dropout: float = setting(0.2, "share of the picture's cells and proposals hidden at a step", low=0.0, high=0.9)
+
+
+@dataclass(frozen=True)
+class PromptConfig(LoopConfig):
+    """Stage 2 of the Q-Former, captions, and its instruction tuning, captions and answers."""
+
+    steps: int = setting(300, "optimizer steps", low=1)
+    batch_size: int = setting(4, "pictures with several captions each, or questions, a step", low=1)
+    learning_rate: float = setting(2e-3, "of the soft prompt's projection and queries", low=0.0, high=1.0)
+    warmup_steps: int = setting(20, "linear warm-up", low=0)
+    average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
+    captions: int = setting(4, "captions of a picture, told side by side", low=1, high=32)
+    answer_share: float = setting(0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0)
 
 
 # Settings by the name that a weights folder keeps of them: one entry a system.

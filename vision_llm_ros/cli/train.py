@@ -35,6 +35,7 @@ _FURTHER = {
     "caption": "train_caption",
     "instruct": "train_instruct",
     "refer": "train_refer",
+    "restore": "train_restore",
 }
 
 

@@ -86,7 +86,7 @@ class MaskedAutoencoder(nn.Module):
         self.places[:, content:] = torch.eye(self.num_tokens)
 
     def encode(self, tiles: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Map tiles float[B, 3, T, T] to features float[B, N, D], or of the patches `kept` int[B, K] alone [B, K, D]."""
+        """Map tiles float[B, 3, T, T] to features float[B, N, D], or [B, K, D] of the patches `kept` int[B, K] alone."""
         x = self.embed(patchify(tiles, self.patch_px)) + self.places
         if kept is not None:
             x = x.gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))

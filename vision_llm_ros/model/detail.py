@@ -6,6 +6,8 @@ picture only as far as its gate opens, and a picture with holes (black pixels, m
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,6 +19,7 @@ KINDS = ("denoise", "deblur", "pepper", "derain", "mask")
 WITH_HOLES = ("pepper", "mask")
 _FILL_ROUNDS = 4
 _MULTIPLE_PX = 8
+_GATE_LEAST = 0.2  # a gate that closes wholly would never learn to open again
 
 
 class GatedBlock(nn.Module):
@@ -46,12 +49,13 @@ class DetailNet(nn.Module):
         widths = (config.detail_width, 2 * config.detail_width, 3 * config.detail_width)
         self.enter = nn.Conv2d(4 * 4, widths[0], 3, padding=1)
         self.kind = nn.Embedding(len(KINDS), widths[0])
-        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in zip(widths, widths[1:], strict=False))
-        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in zip(widths, widths[1:], strict=False))
+        nn.init.normal_(self.kind.weight, std=0.2)
+        self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
+        self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.fine = nn.ModuleList(_blocks(width, 2) for width in widths)
         self.merged = nn.ModuleList(_blocks(width, 2) for width in widths[:-1])
         self.leave = nn.Conv2d(widths[0], 4 * 4, 3, padding=1)
-        nn.init.zeros_(self.leave.weight)
+        nn.init.normal_(self.leave.weight, std=1e-3)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, images: Tensor, kinds: Tensor) -> Tensor:
@@ -67,7 +71,7 @@ class DetailNet(nn.Module):
         holes = find_holes(images) * holed[:, None, None, None]
         filled = fill_holes(images, holes) if holed.any() else images
         added, gate = self._residual(torch.cat([filled, holes], 1), kinds).split((3, 1), 1)
-        restored = filled + torch.sigmoid(gate) * added
+        restored = filled + (_GATE_LEAST + (1 - _GATE_LEAST) * torch.sigmoid(gate)) * added
         return torch.where(holed[:, None, None, None] & (holes == 0), images, restored)
 
     def _residual(self, x: Tensor, kinds: Tensor) -> Tensor:
@@ -122,7 +126,7 @@ def find_holes(images: Tensor) -> Tensor:
 
 
 def fill_holes(images: Tensor, holes: Tensor) -> Tensor:
-    """Fill holes float[B, 1, H, W] from their rims inwards by means of what is known around (normalised convolution)."""
+    """Fill holes float[B, 1, H, W] from their rims inwards by means of what is known around them."""
     known, filled = 1 - holes, images * (1 - holes)
     line = images.new_tensor([1.0, 2.0, 1.0])
     kernel = (line[:, None] * line)[None, None]

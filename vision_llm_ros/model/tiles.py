@@ -41,15 +41,30 @@ class Tiling:
         wide = functional.pad(image.unsqueeze(0), beyond, mode="replicate")[0]
         return torch.stack([wide[:, y : y + self.tile_px, x : x + self.tile_px] for y, x in self.corners])
 
-    def join(self, tiles: Tensor) -> Tensor:
-        """Tiles float[n, 3, T, T] to the picture float[3, H, W]; where they overlap they are blended."""
-        height, width = (max(side, self.tile_px) for side in self.size_hw_px)
-        total, weight = tiles.new_zeros(tiles.shape[1], height, width), tiles.new_zeros(height, width)
+    def join(self, tiles: Tensor, task: str = "") -> Tensor:
+        """Tiles float[n, 3, T, T] to the picture float[3, H, W]; where they overlap they are blended.
+
+        Args:
+            task: "rotate" or "flip" if the tiles' content was: they take their places in the picture so changed,
+                a quarter counter-clockwise (float[3, W, H]) or left-right.
+        """
+        height, width = self.size_hw_px
+        wide, corners = (max(height, self.tile_px), max(width, self.tile_px)), self.corners
+        if task == "rotate":
+            corners = [(wide[1] - x - self.tile_px, y) for y, x in corners]
+            return self._place(tiles, corners, (wide[1], wide[0]))[:, wide[1] - width :, :height]
+        if task == "flip":
+            corners = [(y, wide[1] - x - self.tile_px) for y, x in corners]
+            return self._place(tiles, corners, wide)[:, :height, wide[1] - width :]
+        return self._place(tiles, corners, wide)[:, :height, :width]
+
+    def _place(self, tiles: Tensor, corners: list[tuple[int, int]], size_hw: tuple[int, int]) -> Tensor:
+        total, weight = tiles.new_zeros(tiles.shape[1], *size_hw), tiles.new_zeros(size_hw)
         window = self._window(tiles)
-        for tile, (y, x) in zip(tiles, self.corners, strict=True):
+        for tile, (y, x) in zip(tiles, corners, strict=True):
             total[:, y : y + self.tile_px, x : x + self.tile_px] += tile * window
             weight[y : y + self.tile_px, x : x + self.tile_px] += window
-        return (total / weight)[:, : self.size_hw_px[0], : self.size_hw_px[1]]
+        return total / weight
 
     def _window(self, like: Tensor) -> Tensor:
         """float[T, T]: rises linearly over the overlap, flat within."""

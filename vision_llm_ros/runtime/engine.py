@@ -36,6 +36,7 @@ _PLACES = (
 # (folder, the VisionLLM in memory, RuntimeConfig).
 _FURTHER: dict[str, str] = {
     "text": "vision_llm_ros.runtime.decoder_text_route:load_route",
+    "restore": "vision_llm_ros.runtime.restore_route:load_route",
     "mask": "vision_llm_ros.runtime.mask_route:load_route",
 }
 # The parts that write text, by their name in `RuntimeConfig.text_route`.

@@ -7,6 +7,7 @@ hidden, to give back every pixel (LM4LV tunes its decoder so, as MAE's own loss 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.restore_data import Damaged, Photographs
 
 _STARTING_TILES = 1500
-_FLOOR = 3e-5
+_FLOOR = 5e-5
 _SCALES = 3
 _VIEWS = 4
 
@@ -45,8 +46,11 @@ class StageLoop(Loop[Damaged]):
         device: torch.device,
     ) -> None:
         self.module, self.photographs, self.network = module.to(device), photographs, config
-        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
-        super().__init__({"stage": train.stage}, train, groups, folder, device)
+        super().__init__({"stage": train.stage}, train, self.groups(train.learning_rate), folder, device)
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """Parameter groups of the optimizer."""
+        return [{"params": list(self.module.parameters()), "lr": rate}]
 
     def learned(self) -> dict[str, Tensor]:
         return {f"{self.name}.{key}": value for key, value in self.module.state_dict().items()}
@@ -57,6 +61,9 @@ class StageLoop(Loop[Damaged]):
 
     def prepare(self) -> None:
         self.module.train()
+
+    def describe(self, batch: Damaged) -> str:
+        return self.name
 
 
 class AutoencoderLoop(StageLoop):
@@ -73,6 +80,14 @@ class AutoencoderLoop(StageLoop):
         tiles = self.photographs.tiles(_STARTING_TILES, self.network.tile_px, rng)
         self.module.start_from(patchify(tiles, self.network.patch_px).flatten(0, 1).to(self.device))
         self.average = {key: value.detach().clone() for key, value in self.learned().items()}
+
+    def groups(self, rate: float) -> list[dict[str, Any]]:
+        """The encoder learns ten times slower: its features shall stay near principal components."""
+        inner = ("embed.", "places", "encoder.")
+        named = list(self.module.named_parameters())
+        encoder = [parameter for name, parameter in named if name.startswith(inner)]
+        decoder = [parameter for name, parameter in named if not name.startswith(inner)]
+        return [{"params": decoder, "lr": rate}, {"params": encoder, "lr": rate / 10}]
 
     def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
         rng = np.random.default_rng(seed)
@@ -95,7 +110,7 @@ class AutoencoderLoop(StageLoop):
 
 
 class DetailLoop(StageLoop):
-    """Stage detail: the logarithm of the error, so that slight and strong damage count alike (as PSNR does)."""
+    """Stage detail: the root of each tile's squared error, softened where there is next to none to undo."""
 
     name, parts = "detail", ("psnr",)
     module: DetailNet
@@ -103,8 +118,7 @@ class DetailLoop(StageLoop):
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         restored = self.module(batch.damaged.to(self.device), batch.kinds.to(self.device))
         error = (restored - batch.clean.to(self.device)).square().mean((1, 2, 3))
-        level = 10 * torch.log10(error + _FLOOR).mean()
-        return level / 10, {"psnr": -float(level.detach())}
+        return (error + _FLOOR).sqrt().mean(), {"psnr": -10 * float((error.detach() + _FLOOR).log10().mean())}
 
 
 class EstimatorLoop(StageLoop):

@@ -1,0 +1,100 @@
+"""Restoration of whole pictures: estimator, visual module, language branch and residual path together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vision_llm_ros.config import RestoreConfig
+from vision_llm_ros.model.autoencoder import MaskedAutoencoder
+from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet
+from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
+from vision_llm_ros.model.tiles import Tiling
+
+_LEAST_WEIGHT = 0.02
+_VIEWS = 24
+
+
+class Restorer(nn.Module):
+    """Everything that the restoration route learns; the language model is handed in where it is needed."""
+
+    def __init__(self, config: RestoreConfig, llm_width: int) -> None:
+        """Build the network.
+
+        Raises:
+            ConfigError, WeightsError: a published visual module is missing or of another form.
+        """
+        super().__init__()
+        self.config = config
+        self.autoencoder = _visual_module(config)
+        self.language = LanguageRestorer(config, llm_width)
+        self.detail = DetailNet(config)
+        self.estimator = DamageEstimator(config)
+        self.blend = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(len(TASKS), config.width))})
+
+    def learned(self) -> dict[str, Tensor]:
+        """Every tensor that is stored: autoencoder.*, language.*, detail.*, estimator.*, blend.*.
+
+        Not the encoder of a published visual module, which does not learn.
+        """
+        return {key: value for key, value in self.state_dict().items() if ".published.vit." not in key}
+
+    def estimate(self, image: Tensor) -> Tensor:
+        """Strength float[5], 0..1, of each of `KINDS` in a picture float[3, H, W], judged by up to 24 of its tiles."""
+        tiles = self._tiling(image, overlapping=False).cut(image)
+        every = max(1, -(-len(tiles) // _VIEWS))
+        return torch.sigmoid(self.estimator(tiles[::every].unsqueeze(0))[0])
+
+    def reconstruct(self, image: Tensor) -> Tensor:
+        """Pass a picture float[3, H, W] through the visual module alone: MAE-r."""
+        tiling = self._tiling(image)
+        return tiling.join(self.autoencoder.decode(self.autoencoder.encode(tiling.cut(image)))).clamp(0, 1)
+
+    def by_language(self, llm: LanguageModel, image: Tensor, task: str) -> Tensor:
+        """What the language model alone makes of a picture float[3, H, W]; `rotate` gives float[3, W, H].
+
+        Args:
+            task: one of `TASKS`.
+        """
+        tiling = self._tiling(image)
+        features = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), task)
+        return tiling.join(self.autoencoder.decode(features), task).clamp(0, 1)
+
+    def restore(self, llm: LanguageModel | None, image: Tensor, kind: str) -> Tensor:
+        """Restore a picture float[3, H, W], 0..1: the residual path, and the language branch as far as its gate opens.
+
+        Args:
+            llm: None leaves the language branch out.
+            kind: one of `KINDS`.
+        """
+        place = torch.tensor([KINDS.index(kind)], device=image.device)
+        detailed = self.detail(image.unsqueeze(0), place)[0]
+        weight = self.blend["weight"][TASKS.index(kind)]
+        if llm is None or not self.speaks(kind):
+            return detailed.clamp(0, 1)  # type: ignore[no-any-return]
+        tiling = self._tiling(image)
+        said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind)
+        own = self.autoencoder.encode(tiling.cut(detailed))
+        change = self.autoencoder.decode(own + weight * (said - own)) - self.autoencoder.decode(own)
+        return (detailed + tiling.join(change)).clamp(0, 1)  # type: ignore[no-any-return]
+
+    def speaks(self, kind: str) -> bool:
+        """Whether the language branch has a say in restoring this kind."""
+        return bool(self.blend["weight"][TASKS.index(kind)].abs().max() >= _LEAST_WEIGHT)
+
+    def _speak(self, llm: LanguageModel, features: Tensor, task: str) -> Tensor:
+        tasks = torch.full((len(features),), TASKS.index(task), device=features.device)
+        return self.language.generate(llm, features, tasks)
+
+    def _tiling(self, image: Tensor, overlapping: bool = True) -> Tiling:
+        overlap = self.config.overlap_px if overlapping else 0
+        return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, overlap)
+
+
+def _visual_module(config: RestoreConfig) -> nn.Module:
+    if config.visual == "nano":
+        return MaskedAutoencoder(config)
+    from vision_llm_ros.model.vit_mae import ViTMae
+
+    return ViTMae(config)

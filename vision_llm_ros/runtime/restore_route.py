@@ -1,0 +1,118 @@
+"""The restoration route: what is wrong with a frame, and the frame without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vision_llm_ros.config import RestoreConfig, RuntimeConfig
+from vision_llm_ros.errors import InputError, WeightsError
+from vision_llm_ros.interfaces import Perception, Restored, Status, Task, TaskSpec
+from vision_llm_ros.model import weights
+from vision_llm_ros.model.detail import KINDS
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.restorer import Restorer
+from vision_llm_ros.runtime.routes import Stopwatch, View
+
+RECONSTRUCT = "reconstruct"
+SPATIAL = ("rotate", "flip")
+# Weaker damage is left alone when the sentence does not name it, 0..1 of the strongest learnt.
+LEAST_STRENGTH = 0.2
+_MOST_ROUNDS = 2
+_NAMES = {"denoise": "noise", "deblur": "blur", "pepper": "black pixels", "derain": "rain", "mask": "missing blocks"}
+_NEEDED = {"autoencoder", "detail", "estimator"}
+
+
+class RestoreRoute:
+    """Fulfils `routes.Route` for restoration."""
+
+    tasks = frozenset({Task.RESTORE})
+
+    def __init__(self, model: VisionLLM, restorer: Restorer, weights_hash: str) -> None:
+        self.model, self.restorer, self.weights_hash = model, restorer.eval(), weights_hash
+
+    def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
+        """See `routes.Route.answer`.
+
+        A kind that is not named is the estimator's choice; where nothing is wrong the frame comes back untouched.
+        Quality is 1 minus the strongest damage that the estimator sees.
+        """
+        self.restorer.to(self.model.device)
+        image = _to_tensor(view.frame.image_rgb_u8, self.model.device)
+        with watch.stage("estimate"):
+            strengths = self.restorer.estimate(image)
+        with watch.stage("restore"):
+            restored, kind, text = self._restored(image, strengths, spec.restore_kind)
+        with watch.stage("estimate"):
+            after = strengths if kind in ("none", *SPATIAL) else self.restorer.estimate(restored)
+        pixels = view.frame.image_rgb_u8 if kind == "none" else _to_u8(restored)
+        quality = [1 - float(values.max()) for values in (strengths, after)]
+        return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, *quality, kind == "mask"))
+
+    def _restored(self, image: Tensor, strengths: Tensor, kind: str) -> tuple[Tensor, str, str]:
+        """The picture, what was undone ("none" for nothing), and that in words."""
+        if kind == RECONSTRUCT:
+            return self.restorer.reconstruct(image), kind, "passed through the visual module only"
+        if kind in SPATIAL:
+            moved = image.rot90(1, (1, 2)) if kind == "rotate" else image.flip(2)
+            told = "turned a quarter counter-clockwise" if kind == "rotate" else "left and right swapped"
+            return moved, kind, told
+        if kind in KINDS:
+            return self._undo(image, kind), kind, _told([(kind, float(strengths[KINDS.index(kind)]))])
+        if kind:
+            raise InputError(f"Expected a kind of {', '.join((*KINDS, *SPATIAL, RECONSTRUCT))}, got {kind!r}")
+        return self._whatever_is_wrong(image, strengths)
+
+    def _whatever_is_wrong(self, image: Tensor, strengths: Tensor) -> tuple[Tensor, str, str]:
+        done: list[tuple[str, float]] = []
+        for _ in range(_MOST_ROUNDS):
+            kind = KINDS[int(strengths.argmax())]
+            strength = float(strengths.max())
+            if strength < LEAST_STRENGTH or any(kind == earlier for earlier, _ in done):
+                break
+            image = self._undo(image, kind)
+            done.append((kind, strength))
+            strengths = self.restorer.estimate(image)
+        if not done:
+            return image, "none", "nothing is wrong with the picture; it is returned as it is"
+        return image, "+".join(kind for kind, _ in done), _told(done)
+
+    def _undo(self, image: Tensor, kind: str) -> Tensor:
+        if self.restorer.speaks(kind):
+            self.model.llm.deepen(self.restorer.config.llm_layers)
+        return self.restorer.restore(self.model.llm, image, kind)
+
+
+def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> RestoreRoute:
+    """The route with its trained weights.
+
+    Raises:
+        WeightsError: files are missing, damaged or of another shape.
+    """
+    manifest = weights.read_manifest(folder, RestoreConfig)
+    restorer = Restorer(manifest.config, model.llm.width)
+    there = {Path(name).stem for name in manifest.files}
+    if missing := sorted(_NEEDED - there):
+        raise WeightsError(f"{folder} lacks {', '.join(missing)}; train these stages, then export again")
+    own = {key: value for key, value in restorer.learned().items() if key.partition(".")[0] in there}
+    weights.fill(own, weights.load(folder, sorted(there)), str(folder))
+    return RestoreRoute(model, restorer, manifest.short_hash)
+
+
+def _told(done: list[tuple[str, float]]) -> str:
+    parts = (f"{_NAMES[kind]} (estimated strength {strength:.0%})" for kind, strength in done)
+    return "removed " + " and ".join(parts)
+
+
+def _to_tensor(image_rgb_u8: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """uint8[H, W, 3] to float[3, H, W], 0..1."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image_rgb_u8)).to(device)
+    return pixels.permute(2, 0, 1).float() / 255
+
+
+def _to_u8(image: Tensor) -> NDArray[np.uint8]:
+    return np.asarray((image.permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy())

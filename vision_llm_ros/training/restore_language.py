@@ -1,0 +1,116 @@
+"""Learning the language branch: two linear layers and task tokens around a language model that stays untouched.
+
+The start is not random. Content goes in along random orthogonal axes and each place of a tile as a plain word of its
+own, a sequence that the language model's copying heads already follow; the layer out is then solved by least squares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
+from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
+from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.restore_data import Damaged, Photographs
+
+_FIT_BATCH = 16
+
+
+class LanguageLoop(Loop[Damaged]):
+    """Stage language.
+
+    Attributes:
+        module: what learns; stored under `language`.
+        tasks: those that are learnt, jointly.
+    """
+
+    parts = ("text", "features")
+
+    def __init__(
+        self,
+        module: LanguageRestorer,
+        llm: LanguageModel,
+        visual: nn.Module,
+        photographs: Photographs,
+        config: RestoreConfig,
+        train: RestoreTrainConfig,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        """Prepare the loop.
+
+        Args:
+            llm: with as many layers in memory as `config.llm_layers` asks for.
+            visual: the trained visual module; it stays as it is.
+        Raises:
+            ConfigError: an unknown task.
+        """
+        self.module, self.llm, self.visual = module.to(device), llm.to(device).eval(), visual.to(device).eval()
+        self.photographs, self.network, self.tasks = photographs, config, chosen_tasks(train.tasks)
+        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
+        super().__init__({"stage": train.stage}, train, groups, folder, device)
+
+    def learned(self) -> dict[str, Tensor]:
+        return {f"language.{key}": value for key, value in self.module.state_dict().items()}
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        rng = np.random.default_rng(seed)
+        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.tasks, rng)]
+
+    def prepare(self) -> None:
+        self.module.train()
+
+    def describe(self, batch: Damaged) -> str:
+        return "+".join(self.tasks)
+
+    def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
+        damaged, clean, tasks = self.encoded(batch)
+        answer = self.module(self.llm, damaged, tasks, clean)
+        features = (answer.features - clean).square().sum(-1).mean()
+        return answer.text_loss + features, {
+            "text": float(answer.text_loss.detach()),
+            "features": float(features.detach()),
+        }
+
+    @torch.no_grad()
+    def start(self, tiles: int, seed: int = 0) -> None:
+        """Begin near an identity, the layer out solved for `tiles` tiles of the tasks to be learnt."""
+        batches = [self._batch((seed, 1, number)) for number in range(-(-tiles // _FIT_BATCH))]
+        _, clean, _ = self.encoded(batches[0])
+        torch.manual_seed(seed)
+        self.module.start_from(clean.flatten(0, 1), place_words(self.llm, self.network.num_tokens))
+        states, wanted = [], []
+        for batch in batches:
+            damaged, clean, tasks = self.encoded(batch)
+            states.append(self.module(self.llm, damaged, tasks, clean).states.flatten(0, 1))
+            wanted.append(clean.flatten(0, 1))
+        self.module.fit_out(torch.cat(states), torch.cat(wanted))
+        self.average = {key: value.detach().clone() for key, value in self.learned().items()}
+
+    @torch.no_grad()
+    def encoded(self, batch: Damaged) -> tuple[Tensor, Tensor, Tensor]:
+        """Features before and after damage float[B, N, D], and the tasks int[B]."""
+        tasks = torch.tensor([TASKS.index(self.tasks[place]) for place in batch.kinds.tolist()], device=self.device)
+        return self.visual.encode(batch.damaged.to(self.device)), self.visual.encode(batch.clean.to(self.device)), tasks
+
+    def _batch(self, seed: tuple[int, ...]) -> Damaged:
+        return self.photographs.damaged(_FIT_BATCH, self.network.tile_px, self.tasks, np.random.default_rng(seed))
+
+
+def chosen_tasks(names: str) -> tuple[str, ...]:
+    """Tasks named with commas; all of them for "".
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    chosen = tuple(name.strip() for name in names.split(",") if name.strip()) or TASKS
+    for name in chosen:
+        if name not in TASKS:
+            raise ConfigError(f"tasks: expected some of {', '.join(TASKS)}, got {name!r}")
+    return chosen

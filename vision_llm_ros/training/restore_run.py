@@ -1,0 +1,125 @@
+"""A restoration run on disk: RUN/settings.json, and a folder a stage with its checkpoint, log and curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig, from_mapping
+from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.model import weights
+from vision_llm_ros.model.restorer import Restorer
+from vision_llm_ros.training.loop import CHECKPOINT
+from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.start import read_checkpoint
+
+SYSTEM = "restore"
+BLEND = "blend"
+# what a stage needs to have been learnt before it
+NEEDS: dict[str, tuple[str, ...]] = {
+    "masked": (),
+    "autoencoder": (),
+    "detail": (),
+    "estimator": (),
+    "language": ("autoencoder",),
+    BLEND: ("autoencoder", "detail", "language"),
+}
+_FREE = {"save_every"}
+_SERVED_WITHOUT = {"masked", "language", BLEND}  # stages that an export can do without
+
+
+def write_settings(run: Path, config: RestoreConfig, train: RestoreTrainConfig, about: dict[str, Any]) -> None:
+    """Keep what a stage is learnt from and how; a resumed stage must be started alike.
+
+    Raises:
+        ConfigError: the run has another network, or the stage other settings.
+    """
+    known = _read(run) if (run / SETTINGS).is_file() else {"system": SYSTEM, "network": None, "stages": {}}
+    now = json.loads(json.dumps({"network": dataclasses.asdict(config), "stage": dataclasses.asdict(train)}))
+    for before, after in ((known["network"], now["network"]), (known["stages"].get(train.stage), now["stage"])):
+        for key in sorted((before or {}).keys() - _FREE):
+            if before[key] != after[key]:
+                raise ConfigError(
+                    f"{run} was started with {key}={before[key]}, not {after[key]}: go on with the former, "
+                    "or train into another --out"
+                )
+    known["network"], known["stages"][train.stage] = now["network"], now["stage"]
+    run.mkdir(parents=True, exist_ok=True)
+    (run / SETTINGS).write_text(json.dumps({**known, "about": about}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_network(run: Path) -> RestoreConfig:
+    """The network of a run.
+
+    Raises:
+        ConfigError: no run, or its settings are damaged.
+    """
+    return from_mapping(RestoreConfig, _read(run)["network"], str(run / SETTINGS))
+
+
+def learnt(run: Path) -> dict[str, Tensor]:
+    """The averaged tensors of every stage so far, by their names in `Restorer.learned`."""
+    found: dict[str, Tensor] = {}
+    for stage in ("masked", "autoencoder", "detail", "estimator", "language", BLEND):
+        if (run / stage / CHECKPOINT).is_file():
+            found |= read_checkpoint(run / stage)["average"]
+    return found
+
+
+def fill(restorer: Restorer, run: Path) -> Restorer:
+    """Give a network what a run has learnt so far.
+
+    Raises:
+        WeightsError: a checkpoint is damaged or of another form.
+    """
+    own = restorer.learned()
+    known = {key: value for key, value in learnt(run).items() if key in own}
+    weights.fill({key: own[key] for key in known}, known, str(run))
+    return restorer
+
+
+def require(run: Path, stage: str) -> None:
+    """Raise `WeightsError` where an earlier stage that this one builds on is missing."""
+    for earlier in NEEDS[stage]:
+        if not (run / earlier / CHECKPOINT).is_file():
+            raise WeightsError(f"Stage {stage} builds on stage {earlier}, which {run} does not hold; learn that first")
+
+
+def save_blend(run: Path, weight: Tensor) -> None:
+    """Keep the gate of the language branch float[tasks, D] as a stage of the run."""
+    (run / BLEND).mkdir(parents=True, exist_ok=True)
+    torch.save({"stage": BLEND, "step": 0, "average": {"blend.weight": weight}}, run / BLEND / CHECKPOINT)
+
+
+def export(run: Path, out: Path, text: str = "") -> weights.Manifest[RestoreConfig]:
+    """Write the averaged weights of a run as the part `restore` of a weights folder.
+
+    Raises:
+        ConfigError: no run.
+        WeightsError: a stage is missing.
+    """
+    values = _read(run)
+    missing = [stage for stage in NEEDS if stage not in _SERVED_WITHOUT and not (run / stage / CHECKPOINT).is_file()]
+    if missing:
+        raise WeightsError(f"{run} has not learnt {', '.join(missing)}; train these stages before the export")
+    config = from_mapping(RestoreConfig, values["network"], str(run / SETTINGS))
+    tensors = learnt(run)
+    steps = {stage: train["steps"] for stage, train in values["stages"].items()}
+    notes = {**values["about"], "steps": steps, **({"text": text} if text else {})}
+    return weights.save(out, config, tensors, ("restore",), notes)
+
+
+def _read(run: Path) -> dict[str, Any]:
+    path = run / SETTINGS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["system"] != SYSTEM or not isinstance(values["stages"], dict):
+            raise ConfigError(f"{run} is a run of {values['system']!r}, not of {SYSTEM!r}; name another folder")
+        return dict(values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
