@@ -357,7 +357,7 @@ class PromptConfig(LoopConfig):
     learning_rate: float = setting(2e-3, "of the soft prompt's projection and queries", low=0.0, high=1.0)
     warmup_steps: int = setting(20, "linear warm-up", low=0)
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
-    captions: int = setting(4, "captions of a picture, told side by side", low=1, high=32)
+    captions_a_picture: int = setting(4, "told side by side", low=1, high=32)
     answer_share: float = setting(0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0)
 
 

@@ -7,12 +7,14 @@ sentence while it sees the picture. The text side of ITC is the frozen text enco
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.config import QFormerConfig
+from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens
 from vision_llm_ros.model.qformer_image import ImageInput
@@ -45,6 +47,17 @@ class Matcher(nn.Module):
         self.fits = nn.Linear(width, 2)
 
 
+class Teller(nn.Module):
+    """The soft prompt: queries of its own, and their states to tokens of the language model."""
+
+    def __init__(self, queries: Tensor, llm_width: int, embedding_std: float) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(queries.detach().clone())
+        self.project = nn.Linear(queries.shape[1], llm_width)
+        nn.init.normal_(self.project.weight, std=embedding_std / math.sqrt(queries.shape[1]))
+        nn.init.zeros_(self.project.bias)
+
+
 class Blip(nn.Module):
     """Everything that learns for captions, answers and matching.
 
@@ -53,7 +66,7 @@ class Blip(nn.Module):
         qformer: the queries.
         matcher: the heads of ITC and ITM.
         writer: the head of ITG, for training.
-        prompt: queries to soft prompt tokens of the language model.
+        teller: the soft prompt; its queries start as stage 1's, which stay as they are.
     """
 
     def __init__(self, config: QFormerConfig, model: VisionLLM) -> None:
@@ -65,10 +78,8 @@ class Blip(nn.Module):
         width = self.qformer.width
         self.matcher = Matcher(width, config.match_width)
         self.writer = Writer(width)
-        self.prompt = nn.Linear(width, model.llm.width)
         embedding_std = float(model.llm.base.embed_tokens.weight.float().std())
-        nn.init.normal_(self.prompt.weight, std=embedding_std / math.sqrt(width))
-        nn.init.zeros_(self.prompt.bias)
+        self.teller = Teller(self.qformer.queries, model.llm.width, embedding_std)
 
     def image_vectors(self, keys: Tensor, visible: Tensor) -> Tensor:
         """ITC's view of pictures: float[B, Q, M], unit length."""
@@ -97,10 +108,20 @@ class Blip(nn.Module):
             instruction: read by the queries too where the configuration has `text_input`.
         """
         text = instruction if self.config.text_input else None
-        queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL)
-        return self.prompt(queries)  # type: ignore[no-any-return]
+        queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL, queries=self.teller.queries)
+        return self.teller.project(queries)  # type: ignore[no-any-return]
 
 
 def similarity(image_vectors: Tensor, text_vectors: Tensor) -> Tensor:
     """ITC: cosine of the query that fits best, float[B, T] of float[B, Q, M] and float[T, M]."""
     return torch.einsum("bqm,tm->btq", image_vectors, text_vectors).amax(-1)
+
+
+def fill(blip: Blip, folder: Path) -> None:
+    """Load stored weights; the head of ITG, which only learning needs, is not among them.
+
+    Raises:
+        WeightsError: files are missing, damaged or of another shape.
+    """
+    own = {key: value for key, value in blip.state_dict().items() if not key.startswith("writer.")}
+    weights.fill(own, weights.load(folder, sorted({key.partition(".")[0] for key in own})), str(folder))

@@ -159,16 +159,18 @@ class QFormer(nn.Module):
         text: Tokens | None = None,
         mode: Mode = Mode.BIDIRECTIONAL,
         start: Tensor | None = None,
+        queries: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run queries and text together.
 
         Args:
             keys: float[B, N, C], what the picture offers; visible: bool[B, N], what of it may be looked at.
             start: float[D] added to the first token's embedding: it marks text that is to be written ([DEC]).
+            queries: float[Q, D] in place of its own.
         Returns:
             the queries' last states float[B, Q, D], the text's float[B, L, D].
         """
-        queries = self.norm(self.queries).expand(len(keys), -1, -1)
+        queries = self.norm(self.queries if queries is None else queries).expand(len(keys), -1, -1)
         count = queries.shape[1]
         words = self._early_text(text, mode, start) if text is not None else None
         real = text.real if text is not None else visible.new_zeros(len(keys), 0)

@@ -18,7 +18,7 @@ _COLDEST, _WARMEST = -5.3, 0.0  # of the temperature's logarithm: 0.005 .. 1
 
 
 def contrast_loss(cosines: Tensor, log_temperature: Tensor, smoothing: float) -> Tensor:
-    """ITC: mean of the cross-entropies picture to sentence and back, of cosines float[B, B] with pairs on the diagonal."""
+    """ITC: mean of both cross-entropies, picture to sentence and back; cosines float[B, B], pairs on the diagonal."""
     logits = cosines / log_temperature.clamp(_COLDEST, _WARMEST).exp()
     own = torch.arange(len(logits), device=logits.device)
     both = [functional.cross_entropy(table, own, label_smoothing=smoothing) for table in (logits, logits.T)]
@@ -49,7 +49,7 @@ class AlignTrainer(Loop[AlignBatch]):
     def __init__(self, blip: Blip, data: AlignData, config: AlignConfig, folder: Path, device: torch.device) -> None:
         self.blip, self.data = blip, data
         self._vocabulary = data.vocabulary().to(device)
-        groups = [{"params": learnable(blip, ("prompt.",)), "lr": config.learning_rate}]
+        groups = [{"params": learnable(blip, ("teller.",)), "lr": config.learning_rate}]
         super().__init__({"system": "align"}, config, groups, folder, device)
 
     def learned(self) -> dict[str, Tensor]:

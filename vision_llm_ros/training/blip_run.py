@@ -11,7 +11,7 @@ from vision_llm_ros.config import LoopConfig, QFormerConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.blip import Blip
+from vision_llm_ros.model.blip import Blip, fill
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
@@ -72,15 +72,21 @@ def config_of(source: Path) -> QFormerConfig:
 def start_from(blip: Blip, source: Path) -> None:
     """Fill the network from a weights folder or from the averaged weights of an earlier run.
 
+    The soft prompt's queries start as stage 1's where only that has been learnt.
+
     Raises:
         WeightsError: there is neither, it is damaged, or it belongs to another network.
     """
-    own = blip.state_dict()
     if (source / weights.MANIFEST).is_file():
-        stored = weights.load(source, sorted({key.partition(".")[0] for key in own}))
+        fill(blip, source)
+        only_aligned = set(weights.read_manifest(source, QFormerConfig).trained) == set(TASKS["align"])
     else:
+        own = blip.state_dict()
         stored = read_checkpoint(source)["average"]
-    weights.fill(own, stored, str(source))
+        weights.fill(own, {key: value for key, value in stored.items() if not key.startswith("speaker.")}, str(source))
+        only_aligned = read_settings(source)["system"] == "align"
+    if only_aligned:
+        blip.teller.queries.data.copy_(blip.qformer.queries)
 
 
 def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weights.Manifest[QFormerConfig]:
@@ -100,4 +106,5 @@ def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weight
     train = settings["train"]
     notes = {**settings["about"], "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
     tasks = map(str, TASKS[settings["system"]])
-    return weights.save(out, config, saved["average"], tasks, notes | ({"text": text} if text else {}))
+    state = {key: value for key, value in saved["average"].items() if not key.startswith("writer.")}
+    return weights.save(out, config, state, tasks, notes | ({"text": text} if text else {}))

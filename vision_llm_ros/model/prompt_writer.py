@@ -1,0 +1,190 @@
+"""The frozen language model reads a picture as soft prompt tokens and writes (BLIP-2, section 3.3).
+
+It reads, with the queries' soft prompt q, the names of what the detector is sure of n, and the instruction:
+
+    q0 q1 ... q15  n0 n1 ...  a  photo  of   a  dog  on  ...  \\n
+    soft prompt    names      instruction    text
+
+A name is no learnt token but the language model's own embedding of the concept's name: the published models have no
+detector to ask; here it says in words what 135 M frozen parameters can read at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vision_llm_ros.language.words import COCO_CLASSES
+from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.qformer_image import Seen
+
+if TYPE_CHECKING:
+    from transformers.cache_utils import DynamicCache
+
+IGNORED = -100
+PROMPTS = {"": "a photo of", "short": "a short caption:", "long": "a detailed description:"}
+QUESTION = "Question: {} Answer:"
+_SURE = 0.4
+_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What stands before the instruction: float[B, P, D], and bool[B, P], False where there is no name to tell."""
+
+    embeds: Tensor
+    real: Tensor
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text with the geometric mean of its tokens' probabilities."""
+
+    text: str
+    score: float
+
+
+class PromptWriter(nn.Module):
+    """Names of objects, and the tokens that may be written; the language model itself is not part of it."""
+
+    def __init__(self, llm: LanguageModel, num_layers: int) -> None:
+        """Load as many layers of the language model as are to write; 0 means all."""
+        super().__init__()
+        llm.deepen(num_layers)
+        self.num_layers = num_layers
+        ids = [llm.tokenizer(f" {name}", add_special_tokens=False)["input_ids"] for name in COCO_CLASSES]
+        device = llm.base.embed_tokens.weight.device
+        rows = [llm.embed_text(torch.tensor(each, device=device)).mean(0) for each in ids]
+        self.register_buffer("names", torch.stack(rows).detach().float(), persistent=False)
+        self.register_buffer("listed", torch.ones(llm.base.config.vocab_size))
+        self.end = int(llm.tokenizer("\n", add_special_tokens=False)["input_ids"][-1])
+
+    def list_tokens(self, ids: Tensor) -> None:
+        """From now on only tokens of int[N], and the end, are written."""
+        self.listed.zero_()
+        self.listed[ids] = 1
+        self.listed[self.end] = 1
+
+    @property
+    def choice(self) -> Tensor:
+        """int[V]: the tokens that may be written."""
+        return self.listed.nonzero().flatten()
+
+    def prompt(self, soft: Tensor, seen: Seen) -> Prompt:
+        """Soft prompt float[B, Q, D] and the names of what the detector is sure of, surest first."""
+        semantics = seen.semantics[:, :_NAMES]
+        names = semantics.softmax(-1) @ self.names
+        sure = semantics.amax(-1).sigmoid() > _SURE
+        real = torch.cat([sure.new_ones(soft.shape[:2]), sure], 1)
+        return Prompt(torch.cat([soft, names], 1), real)
+
+    def forward(self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor) -> Tensor:
+        """Cross-entropy of several texts a picture, none of which sees another.
+
+        Args:
+            asked: int[T], read before every text; may be empty.
+            texts: int[B, S, L], what is read.
+            wanted: int[B, S, L], the token that follows, or IGNORED where nothing is learnt.
+        """
+        logits, learnt = self._logits(llm, prompt, asked, texts, wanted)
+        return functional.cross_entropy(logits, self._places()[wanted[learnt]])
+
+    @torch.no_grad()
+    def rank(self, llm: LanguageModel, prompt: Prompt, texts: Tensor, wanted: Tensor) -> Tensor:
+        """Log-probability of each of S texts about one picture, float[S]; int[1, S, L] as in `forward`."""
+        logits, learnt = self._logits(llm, prompt, texts.new_zeros(0), texts, wanted)
+        chosen = logits.log_softmax(-1).gather(1, self._places()[wanted[learnt]].unsqueeze(1)).squeeze(1)
+        table = torch.zeros(wanted.shape, device=chosen.device)
+        table[learnt] = chosen
+        return table[0].sum(-1)
+
+    def _logits(
+        self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Logits float[N, V] over `choice` where something is wanted, and bool[B, S, L] where that is."""
+        batch, count, length = texts.shape
+        prefix = torch.cat([prompt.embeds, llm.embed_text(asked).expand(batch, -1, -1)], 1)
+        before = prefix.shape[1]
+        embeds = torch.cat([prefix, llm.embed_text(texts.flatten(1))], 1)
+        places = torch.arange(before + length, device=embeds.device)
+        positions = torch.cat([places[:before], places[before:].repeat(count)]).expand(batch, -1)
+        attend = _tree_mask(before, count, length, embeds.device).repeat(batch, 1, 1)
+        attend[:, :, : prompt.real.shape[1]] &= prompt.real.unsqueeze(1)
+        with llm.using(None, self.num_layers):
+            states, _ = llm.run(embeds, positions, attend)
+        learnt = wanted != IGNORED
+        states = states[:, before:].unflatten(1, (count, length))[learnt]
+        return llm.text_logits(states, self.choice).float(), learnt
+
+    def _places(self) -> Tensor:
+        """int[V_llm]: where each token stands in `choice`."""
+        choice = self.choice
+        places = torch.zeros(len(self.listed), dtype=torch.long, device=choice.device)
+        places[choice] = torch.arange(len(choice), device=choice.device)
+        return places
+
+    @torch.no_grad()
+    def write(
+        self, llm: LanguageModel, prompt: Prompt, asked: Tensor, beams: int, shortest: int, longest: int
+    ) -> list[Written]:
+        """Write about one picture by beam search.
+
+        Args:
+            asked: int[T], the instruction, at least one token.
+            shortest, longest: how many tokens a text has.
+        Returns:
+            at most `beams` texts, likeliest first.
+        """
+        choice, finished = self.choice, []
+        with llm.using(None, self.num_layers):
+            cache = llm.cache([], 1)
+            embeds = torch.cat([prompt.embeds, llm.embed_text(asked).unsqueeze(0)], 1)
+            logits = self._advance(llm, embeds, prompt.real, cache)
+            totals, texts = logits.new_zeros(1), [[]]  # type: list[list[int]]
+            for step in range(longest):
+                chances = llm.text_logits(logits, choice).float().log_softmax(-1)
+                if step < shortest:
+                    chances[:, choice == self.end] = -torch.inf
+                best = (totals.unsqueeze(1) + chances).flatten().topk(min(2 * beams, chances.numel()))
+                alive: list[tuple[int, int, float]] = []
+                for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+                    row, token = index // len(choice), int(choice[index % len(choice)])
+                    if token == self.end:
+                        finished.append((value / (step + 1), texts[row]))
+                    elif len(alive) < beams:
+                        alive.append((row, token, value))
+                if len(finished) >= beams or step + 1 == longest:
+                    break
+                rows = torch.tensor([row for row, _, _ in alive], device=choice.device)
+                texts = [[*texts[row], token] for row, token, _ in alive]
+                totals = totals.new_tensor([value for _, _, value in alive])
+                cache.reorder_cache(rows)
+                tokens = choice.new_tensor([[token] for _, token, _ in alive])
+                logits = self._advance(llm, llm.embed_text(tokens), prompt.real, cache)
+        if not finished:
+            finished = [(value / len(text), text) for value, text in zip(totals.tolist(), texts, strict=True)]
+        ranked = sorted(finished, reverse=True)[:beams]
+        decode = llm.tokenizer.decode
+        return [Written(str(decode(ids, skip_special_tokens=True)).strip(), math.exp(mean)) for mean, ids in ranked]
+
+    def _advance(self, llm: LanguageModel, embeds: Tensor, real: Tensor, cache: DynamicCache) -> Tensor:
+        """Feed float[B, T, D] behind the cache, causally; the last state float[B, D]."""
+        count, past = embeds.shape[1], int(cache.get_seq_length())
+        positions = past + torch.arange(count, device=embeds.device).unsqueeze(0)
+        attend = torch.ones(len(embeds), count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
+        attend[:, :, : real.shape[1]] &= real.unsqueeze(1)
+        return llm.advance(embeds, positions, attend, cache)[:, -1]
+
+
+def _tree_mask(before: int, count: int, length: int, device: torch.device) -> Tensor:
+    """bool[1, T, T]: a causal prefix, then texts that see it and their own beginning."""
+    total = before + count * length
+    mask = torch.ones(total, total, dtype=torch.bool, device=device).tril()
+    owner = torch.arange(count, device=device).repeat_interleave(length)
+    mask[before:, before:] &= owner[:, None] == owner[None]
+    return mask.unsqueeze(0)
