@@ -143,3 +143,22 @@ def test_silent_model_tells_nothing_and_matches_nothing(scene: Scene) -> None:
     assert telling.caption(Trial(engine, quiet=True), dataset, dataset.pictures)["empty"] == 6
     found = telling.match(Trial(engine, quiet=True), dataset, dataset.pictures)
     assert found["image_to_text"]["r1"] == 0.0
+
+
+def test_what_was_not_listed_is_looked_for_under_the_listed_names(scene: Scene) -> None:
+    dataset = load_instances(scene.instances, scene.folder)
+    dogs = {key: name for key, name in dataset.categories.items() if name == "dog"}
+    trial = Trial(KnowingEngine(scene), quiet=True)
+    found = seeing.detect(trial, dataset, dataset.pictures, dogs)
+    assert found["leakage"]["unlisted_objects"] == sum(item.category_id not in dogs for item in dataset.instances)
+    assert {shares["objects"] for shares in found["leakage"]["thresholds"].values()} == {0.0}
+    assert found["unlisted_answers"] == 0
+    assert detect(scene, KnowingEngine(scene))[0]["leakage"] is None
+
+
+def test_outlines_are_measured_beside_the_boxes_of_the_same_pictures(scene: Scene) -> None:
+    dataset = load_instances(scene.instances, scene.folder)
+    engine = KnowingEngine(scene)
+    found = seeing.polygon(Trial(engine, quiet=True), dataset, dataset.pictures, dataset.categories)
+    assert found["mask_to_box"] == pytest.approx(found["mask_ap50"] / found["box_ap50"])
+    assert {tuple(spec.task for spec in specs) for _, specs in engine.calls} == {(Task.POLYGON, Task.DETECT)}

@@ -23,8 +23,8 @@ HELP = "measure the model on annotated pictures or sentences, task by task"
 EXACT = {"score_threshold": 0.0, "objectness_threshold": 0.02, "max_detections": 100}
 ACCOUNT = ("images", "seconds", "latency_ms", "skipped", "failed")
 METRICS = {
-    "detect": ("box_ap", "box_ap50", "box_ap75", "objects", "per_class", "subsets", "baselines"),
-    "polygon": ("mask_ap", "mask_ap50", "mask_ap75", "mask_images", "objects", "per_class"),
+    "detect": ("box_ap", "box_ap50", "box_ap75", "objects", "per_class", "subsets", "unlisted_answers", "baselines"),
+    "polygon": ("mask_ap", "mask_ap50", "mask_ap75", "mask_images", "box_ap50", "mask_to_box", "objects", "per_class"),
     "ground": ("p_at_50", "per_kind", "sentences"),
     "refer": ("giou", "ciou", "multi_giou", "false_mask_rate", "per_kind", "sentences", "baselines"),
     "restore": ("kinds",),

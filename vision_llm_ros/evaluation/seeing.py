@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.evaluation import baselines
 from vision_llm_ros.evaluation.detection import Finding, box_metrics, mask_metrics
+from vision_llm_ros.evaluation.leakage import leakage
 from vision_llm_ros.evaluation.referring import precision_at_50
 from vision_llm_ros.evaluation.trial import Image, Trial
-from vision_llm_ros.interfaces import Box, Detection, Task, TaskSpec
+from vision_llm_ros.interfaces import Box, Detection, Perception, Task, TaskSpec
 from vision_llm_ros.training.datasets import CLASS_SETS, Expression, Instance, InstanceSet, Picture
 
 POLYGON_POINTS = 14
@@ -32,18 +33,23 @@ def detect(
     """Box AP of the model, all classes asked for at once, and of the baselines on the same pictures.
 
     Returns:
-        As `box_metrics` (None without a model), `subsets` {"pascal20": {...}} where all its classes were chosen, and
-        `baselines` {"prior", "teacher"} with the same summary.
+        As `box_metrics` (None without a model), `subsets` {"pascal20": {...}} where all its classes were chosen,
+        `leakage` where some classes of the data set were not chosen (None else), `unlisted_answers`, the number of
+        answers with a label that nobody asked for, and `baselines` {"prior", "teacher"} with the same summary.
     """
     trial.require(Task.DETECT)
     spec = TaskSpec(Task.DETECT, tuple(categories.values()))
     rng = np.random.default_rng(trial.seed)
     found: dict[str, list[Finding]] = defaultdict(list)
     seen: list[Picture] = []
+    unlisted = 0
     for picture, image in trial.read(pictures, "detect"):
         seen.append(picture)
         if trial.engine is not None:
-            found["model"] += _ask(trial, picture, image, spec, categories)
+            (answer,) = trial.ask(str(picture.path), image, (spec,))
+            listed = _findings(trial, picture, answer, categories)
+            unlisted += len(answer.detections) - len(listed)
+            found["model"] += listed
         if priors:
             found["prior"] += baselines.prior_findings(priors, _measured(picture, image), categories, rng)
         if teacher is not None:
@@ -56,9 +62,9 @@ def detect(
         for name, party in parties.items()
         if party is not None
     }
-    ours = scores.pop("model", dict.fromkeys(SUMMARY) | {"per_class": {}, "subsets": {}})
-    rest = {name: {key: values[key] for key in (*SUMMARY, "subsets")} for name, values in scores.items()}
-    return {**ours, "baselines": rest}
+    ours = scores.pop("model", dict.fromkeys(SUMMARY) | {"per_class": {}, "subsets": {}, "leakage": None})
+    rest = {name: {key: values[key] for key in (*SUMMARY, "subsets", "leakage")} for name, values in scores.items()}
+    return {**ours, "unlisted_answers": unlisted, "baselines": rest}
 
 
 def polygon(
@@ -68,19 +74,31 @@ def polygon(
     categories: Mapping[int, str],
     num_points: int = POLYGON_POINTS,
 ) -> dict[str, Any]:
-    """Mask AP of polygons with `num_points` corners, on pictures whose masks are complete."""
+    """Mask AP of polygons with `num_points` corners, on pictures whose masks are complete, beside the AP of boxes.
+
+    Returns:
+        As `mask_metrics`, `box_ap50` of the boxes on the same pictures, and `mask_to_box`, the ratio at IoU 0.5.
+    """
     trial.require(Task.POLYGON)
     spec = TaskSpec(Task.POLYGON, tuple(categories.values()), num_points=num_points)
     complete = [picture for picture in pictures if picture.masks_complete]
     if len(complete) < len(pictures):
         trial.notes.add(f"{len(pictures) - len(complete)} pictures without complete masks are left out")
-    found: list[Finding] = []
+    specs = (spec, TaskSpec(Task.DETECT, spec.classes))
+    outlined: list[Finding] = []
+    boxed: list[Finding] = []
     seen: list[Picture] = []
     for picture, image in trial.read(complete, "polygon"):
         seen.append(_measured(picture, image))
-        found += _ask(trial, picture, image, spec, categories)
+        outlines, boxes = trial.ask(str(picture.path), image, specs)
+        outlined += _findings(trial, picture, outlines, categories)
+        boxed += _findings(trial, picture, boxes, categories)
     trial.finish()
-    return mask_metrics(seen, dataset.of_pictures(item.image_id for item in seen), found, categories, trial.seed)
+    instances = dataset.of_pictures(item.image_id for item in seen)
+    masks = mask_metrics(seen, instances, outlined, categories, trial.seed)
+    box_ap50 = box_metrics(seen, instances, boxed, categories, trial.seed)["box_ap50"]
+    ratio = round(masks["mask_ap50"] / box_ap50, 4) if box_ap50 else None
+    return {**masks, "box_ap50": box_ap50, "mask_to_box": ratio}
 
 
 def ground(
@@ -141,9 +159,9 @@ def sentences_by_picture(
         yield picture, image, by_image[picture.image_id]
 
 
-def _ask(trial: Trial, picture: Picture, image: Image, spec: TaskSpec, categories: Mapping[int, str]) -> list[Finding]:
+def _findings(trial: Trial, picture: Picture, answer: Perception, categories: Mapping[int, str]) -> list[Finding]:
+    """The answer's detections of listed classes; others are named in the notes."""
     ids = {name: key for key, name in categories.items()}
-    (answer,) = trial.ask(str(picture.path), image, (spec,))
     stray = {item.label for item in answer.detections} - set(ids)
     if stray:
         trial.notes.add(f"{picture.path}: the model answers with labels nobody asked for: {', '.join(sorted(stray))}")
@@ -173,4 +191,5 @@ def _box_scores(
         if len(chosen) == len(members) < len(categories):
             part = box_metrics(pictures, instances, found, chosen, trial.seed)
             subsets[name] = {key: part[key] for key in SUMMARY}
-    return {**scores, "subsets": subsets}
+    slips = leakage(instances, found, categories) if any(i.category_id not in categories for i in instances) else None
+    return {**scores, "subsets": subsets, "leakage": slips}

@@ -25,8 +25,10 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _boxes(report)
         if report["per_class"]:
             yield _classes(report)
+        if report.get("leakage"):
+            yield _leakage(report)
     elif report["task"] == "polygon":
-        yield _numbers(report, ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95", "mask_images"))
+        yield _numbers(report, (*_MASKS, "box_ap50", "mask_to_box", "mask_images"))
         yield _classes(report)
     elif report["task"] == "refer":
         yield from _masks(report)
@@ -47,6 +49,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _numbers(report, tuple(key for key in _PLAIN if key in report))
 
 
+_MASKS = ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95")
 _BOX_COLUMNS = ("box_ap", "box_ap50", "box_ap50_ci95", "box_ap75")
 _PARTIES = ("input", "reconstruction", "classical", "ours")
 _TRACK_COLUMNS = ("idf1", "mota", "id_switches", "false_positives", "misses", "objects")
@@ -112,6 +115,19 @@ def _masks(report: Mapping[str, Any]) -> Iterator[Table]:
         for kind, values in first["per_kind"].items()
     ]
     yield _table("gIoU by kind of sentence", ("kind", "sentences", *parties), kinds)
+
+
+def _leakage(report: Mapping[str, Any]) -> Table:
+    """Unlisted objects called by a listed name, of the model and of the baselines that were measured."""
+    parties = {report["model"]["name"]: report["leakage"]}
+    parties |= {name: values["leakage"] for name, values in report["baselines"].items() if values.get("leakage")}
+    rows = [
+        (f"{name}, score >= {threshold}", shares["objects"], shares["answers"])
+        for name, values in parties.items()
+        for threshold, shares in values["thresholds"].items()
+    ]
+    title = f"{report['leakage']['unlisted_objects']} unlisted objects: share called by a listed name"
+    return _table(title, ("", "of the objects", "of the answers"), rows)
 
 
 def _restoration(report: Mapping[str, Any]) -> Table:
