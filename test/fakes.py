@@ -78,7 +78,7 @@ class FakeEngine:
             kept["masks"] = (Mask(spec.phrase or "thing", 0.8, inside, box),)
         elif spec.task is Task.RESTORE:
             kept["restored"] = Restored(255 - frame.image_rgb_u8, "denoise", 0.2, 0.9)
-        elif spec.task in (Task.CAPTION, Task.ANSWER, Task.MATCH):
+        elif spec.task in (Task.CAPTION, Task.ANSWER, Task.MATCH, Task.RECALL):
             kept["caption"] = Caption("a test picture", 0.7, spec.phrase)
         else:
             labels = spec.classes or (spec.phrase,)

@@ -98,8 +98,8 @@ class VideoConfig:
     memory_s: float = setting(10.0, "how far back questions may ask, seconds; 0 keeps no frames", low=0.0, high=600.0)
     memory_frames: int = setting(20, "most frames kept per camera", low=1, high=1000)
     memory_size_px: int = setting(320, "longer side of a kept frame, pixels", low=64, high=2048)
-    track_score: float = setting(0.35, "a track begins at this score, 0..1", low=0.0, high=1.0)
-    track_weak_score: float = setting(0.15, "a known track goes on from this score, 0..1", low=0.0, high=1.0)
+    track_score: float = setting(0.5, "a track begins at this score, 0..1", low=0.0, high=1.0)
+    track_weak_score: float = setting(0.2, "a known track goes on from this score, 0..1", low=0.0, high=1.0)
     track_forget_s: float = setting(30.0, "a lost target is recognised again within, seconds", low=0.0, high=3600.0)
     track_similarity: float = setting(
         0.6, "likeness needed to recognise a lost target, cosine -1..1", low=-1.0, high=1.0

@@ -32,6 +32,7 @@ class Task(StrEnum):
     ANSWER = "answer"
     MATCH = "match"
     TRACK = "track"
+    RECALL = "recall"
     STOP = "stop"
 
 
@@ -52,6 +53,9 @@ class Status(IntEnum):
     DEGRADED = 3
     REJECTED = 4
     ERROR = 5
+
+
+COMPUTED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)  # the frame was looked at
 
 
 class CommandState(IntEnum):
@@ -126,6 +130,7 @@ class TaskSpec:
         instruction: a complete model instruction from an advanced user; "" builds it from the rest.
         caption_length: "short", "long" or "" for the usual length.
         time_to_live_s: life named in the words ("for 10 seconds"); 0 names none.
+        past_s: for RECALL, how far back the question asks; 0 for everything remembered.
         heard: what was taken for something else, e.g. "sofa as couch"; for the say-back only, never compared.
     """
 
@@ -141,6 +146,7 @@ class TaskSpec:
     instruction: str = ""
     caption_length: str = ""
     time_to_live_s: float = 0.0
+    past_s: float = 0.0
     heard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -189,11 +195,16 @@ class Restored:
 
 @dataclass(frozen=True)
 class Caption:
-    """A caption (empty question) or an answer, with its confidence 0..1."""
+    """A caption (empty question) or an answer, with its confidence 0..1.
+
+    Attributes:
+        seen_ns: for a question about the past, stamps of the first and the last frame that show what is asked about.
+    """
 
     text: str
     score: float
     question: str = ""
+    seen_ns: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

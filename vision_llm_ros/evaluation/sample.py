@@ -157,7 +157,7 @@ def available_scenes() -> tuple[Scene, ...]:
     Raises:
         RecordingError: there is none.
     """
-    scenes = tuple(scene for scene in SCENES if _photograph(scene) is not None)
+    scenes = tuple(scene for scene in SCENES if find_photograph(scene.package, scene.file))
     if not scenes:
         wanted = ", ".join(sorted({scene.package for scene in SCENES}))
         raise RecordingError(f"No sample photographs: none of {wanted} is installed; pip install scikit-image")
@@ -176,19 +176,19 @@ def filmed(scenes: tuple[Scene, ...], seconds: float) -> Iterator[tuple[int, NDA
         place, progress = divmod(number * len(scenes) / number_of_frames, 1.0)
         scene = scenes[int(place)]
         if loaded != place:
-            path = _photograph(scene)
+            path = find_photograph(scene.package, scene.file)
             assert path is not None
             loaded, photograph = int(place), read_picture(path)
         image = _view(photograph, scene, progress)
         yield START_NS + number * 1_000_000_000 // RATE_HZ, _noisy(image, number) if scene.noisy else image
 
 
-def _photograph(scene: Scene) -> Path | None:
-    """Found without importing the package, which may take seconds."""
-    spec = importlib.util.find_spec(scene.package)
+def find_photograph(package: str, file: str) -> Path | None:
+    """A file of an installed package, found without importing the package, which may take seconds."""
+    spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return None
-    path = Path(spec.origin).parent / scene.file
+    path = Path(spec.origin).parent / file
     return path if path.is_file() else None
 
 

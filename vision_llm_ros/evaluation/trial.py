@@ -71,12 +71,18 @@ class Trial:
             first = "; ".join(self.notes.lines()[:3])
             raise InputError(f"None of {len(pictures)} pictures could be read: {first or 'the list is empty'}")
 
-    def ask(self, name: str, image: Image, specs: Sequence[TaskSpec]) -> tuple[Perception, ...]:
+    def see(self, image: Image) -> None:
+        """Count a picture that was made, not read."""
+        self.images += 1
+        self._digest.update(np.ascontiguousarray(image).data)
+
+    def ask(self, name: str, image: Image | Frame, specs: Sequence[TaskSpec]) -> tuple[Perception, ...]:
         """The model's answers on one picture; where it fails, that is counted and all are Status.ERROR."""
         assert self.engine is not None
         started = time.perf_counter()
         try:
-            answers = self.engine.perceive(Frame(image), tuple(specs))
+            frame = image if isinstance(image, Frame) else Frame(image)
+            answers = self.engine.perceive(frame, tuple(specs))
         except UnsupportedTaskError:
             raise
         except Exception as error:

@@ -98,6 +98,8 @@ is the {one} {state}?|what is the man doing?|how many {many} are {place}?|count 
 who is sitting {place}?|what is the person wearing?|are the {many} {state}?|does the man wear a hat?""",
     "match": """does this show {scene}?|does the picture match "{scene}"?|is this a picture of {scene}?
 does the image show {scene}?|check whether the picture shows {scene}|how well does "{scene}" fit the picture?""",
+    "recall": """did anyone pass?|did any {one} come by in the last 10 seconds?|when did you last see the {one}?
+how many {many} passed in the last minute?|has a {one} been here?|have you seen the {one} recently?""",
     "track": """follow the {ref}|track every {ones}|track the {ref}|keep track of all {many}|keep following the {ref}
 track {manys} {rate}|follow that {one}|start tracking the {one}|find the {ref} and follow it""",
     "stop": """stop|cancel|never mind|stop looking for {many}|stop it|stop everything|please stop|halt|abort
@@ -146,6 +148,8 @@ why is the man running?|does the {one} look {state}?|what material is the {one} 
 true or false: the image shows {scene}
 is it correct that the picture shows {scene}?|compare the image with the text "{scene}"|does this photo depict {scene}?
 does the caption "{scene}" match the image?|rate how well the picture matches {scene}|is this an image of {scene}""",
+    "recall": """has anybody walked by just now?|was there a {one} in the last 5 seconds?|when did the {one} leave?
+how many {many} did you see in the past 10 seconds?|did you notice a {one} going past?|who was here a moment ago?""",
     "track": """don't lose sight of the {ref}|stay on the {ref}|lock onto the {ref}|I want you to track all {manys}
 keep your eyes on the {ref}|follow every {one} as it moves|trak the {ref}|give every {one} an id and follow it
 keep tracking the {ref} {rate}|find all {manys} and track them|tail the {ref}""",

@@ -27,16 +27,16 @@ NUMBER_WORDS: dict[str, float] = {
 NUMBER = r"(?:[-+]?\d+(?:[.,]\d+)?(?:e\d+)?|" + "|".join(sorted(NUMBER_WORDS, key=len, reverse=True)) + ")"
 _SECONDS = {"ms": 1e-3, "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hr": 3600.0, "hour": 3600.0}  # fmt: skip
-_UNIT = r"(?P<unit>milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h)\b"
+UNIT = r"(?P<unit>milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h)\b"
 _PER = r"(?: an?| per| every| each| in an?|/)\s?"
 _RATES = tuple(
     re.compile(pattern)
     for pattern in (
         r"(?:\b(?:with|at)?(?: a)? ?(?:rate|frequency) of )?(?:\bat |@ ?|\bwith )?(?:up to |about |around |"
         rf"roughly )?(?<![\w.])(?P<n>{NUMBER}) ?(?:hz|hertz|fps)\b",
-        rf"(?:\bat )?(?<![\w.])(?P<n>{NUMBER}) (?:frames?|times?|pictures?|images?|x){_PER}{_UNIT}",
-        rf"\b(?P<times>once|twice|thrice){_PER}{_UNIT}",
-        rf"\b(?:once )?(?:every|each) (?:(?P<period>{NUMBER}) ?)?{_UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|"
+        rf"(?:\bat )?(?<![\w.])(?P<n>{NUMBER}) (?:frames?|times?|pictures?|images?|x){_PER}{UNIT}",
+        rf"\b(?P<times>once|twice|thrice){_PER}{UNIT}",
+        rf"\b(?:once )?(?:every|each) (?:(?P<period>{NUMBER}) ?)?{UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|"
         r"and\b|find|look|check|watch|detect|search|scan|report|locate|segment|track|describe|count|"
         r"until)\w)",
     )
@@ -52,7 +52,7 @@ _CONTINUOUS = re.compile(
 )
 _ONCE = re.compile(r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])(?! per)")
 _LASTING = re.compile(
-    rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{_UNIT}(?=$|[ ,])"
+    rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{UNIT}(?=$|[ ,])"
 )
 
 
@@ -71,17 +71,17 @@ def number(text: str) -> float:
     return float(NUMBER_WORDS[text]) if text in NUMBER_WORDS else float(text.replace(",", "."))
 
 
-def _seconds(unit: str) -> float:
+def seconds(unit: str) -> float:
     return _SECONDS.get(unit) or _SECONDS[unit.rstrip("s")]
 
 
 def _rate(found: re.Match[str]) -> float:
     groups = found.groupdict()
     if groups.get("times"):
-        return _TIMES[groups["times"]] / _seconds(groups["unit"])
+        return _TIMES[groups["times"]] / seconds(groups["unit"])
     if groups.get("n"):
-        return number(groups["n"]) / (_seconds(groups["unit"]) if groups.get("unit") else 1.0)
-    period_s = number(groups["period"] or "1") * _seconds(groups["unit"])
+        return number(groups["n"]) / (seconds(groups["unit"]) if groups.get("unit") else 1.0)
+    period_s = number(groups["period"] or "1") * seconds(groups["unit"])
     return 1.0 / period_s if period_s else math.inf
 
 
@@ -110,7 +110,7 @@ def take_timing(text: str) -> tuple[str, Timing]:
     timing, said = Timing(), ""
     lasting = _LASTING.search(text)
     if lasting:
-        life_s = number(lasting["n"]) * _seconds(lasting["unit"])
+        life_s = number(lasting["n"]) * seconds(lasting["unit"])
         if not 0 < life_s <= 86400:
             raise CommandError(
                 f"{lasting[0]!r} is no time to live: expected up to 24 hours", "watch for people at 2 Hz"

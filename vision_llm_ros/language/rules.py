@@ -13,6 +13,7 @@ from vision_llm_ros.language.damage import INPAINT, restore_request
 from vision_llm_ros.language.lexicon import Lexicon
 from vision_llm_ros.language.modifiers import Timing, take_points, take_region
 from vision_llm_ros.language.nouns import Item, NounPhrases, strip_filler
+from vision_llm_ros.language.past import past_question
 from vision_llm_ros.language.patterns import first_match
 from vision_llm_ros.language.refusals import refuse_question
 from vision_llm_ros.language.text import CleanText
@@ -24,6 +25,8 @@ DEFAULT_POLYGON_POINTS = 16
 _TO_A_PLACE = re.compile(
     r"(?<!next)(?<!left)(?<!right)(?<!close)(?<!closer)(?<!closest)(?<!nearest)(?<!tied) to (?:the|my|a) \w+$"
 )
+_ANYBODY = re.compile(r"(?:any|some|every)(?:one|body)(?: else)?|who")
+_ANYTHING = re.compile(r"(?:any|some)thing(?: else)?|what")
 _ASKED_ABOUT = frozenset(
     """this that here there these those picture image photo scene frame view room wearing holding doing color colour
     light lights indoors outdoors inside outside day night sunny raining snowing dark bright sitting standing
@@ -48,7 +51,7 @@ class Rules:
         self._lexicon = lexicon
         self._nouns = nouns
         self.all: tuple[Callable[[Request], TaskSpec | None], ...] = (
-            self.stop, self.restore, self.match, self.caption, self.count, self.track, self.polygon,
+            self.stop, self.restore, self.match, self.caption, self.recall, self.count, self.track, self.polygon,
             self.segment, self.ground, self.detect, self.answer, self.describe_object, self.bare_list,
         )  # fmt: skip
 
@@ -103,6 +106,17 @@ class Rules:
         if more:
             raise CommandError("Expected one thing to describe", f"describe the {item.label}")
         return TaskSpec(Task.CAPTION, phrase=item.label, region=region, caption_length=length, heard=_heard((item,)))
+
+    def recall(self, request: Request) -> TaskSpec | None:
+        asked = past_question(request.text)
+        if asked is None:
+            return None
+        if request.timing.continuous:
+            raise CommandError("Expected a question about the past once, got again and again", "did anyone pass?")
+        things = _ANYBODY.sub("people", _ANYTHING.sub("everything", asked.things))
+        items = self._nouns.items(things, request.source)
+        question = request.source.unquote(asked.question) + "?"
+        return TaskSpec(Task.RECALL, _labels(items), question, past_s=asked.past_s, heard=_heard(items))
 
     def count(self, request: Request) -> TaskSpec | None:
         found = first_match(intents.HOW_MANY, request.text)

@@ -133,6 +133,11 @@ def _answer(spec: TaskSpec) -> str:
     return f"answer{_when(spec)}: {spec.phrase}"
 
 
+def _recall(spec: TaskSpec) -> str:
+    period = f" in the last {_number(spec.past_s)} seconds" if spec.past_s else " recently"
+    return f"{spec.phrase.rstrip('?')}{period}?"
+
+
 def _match(spec: TaskSpec) -> str:
     return f'does the picture show "{spec.phrase}"{_when(spec)}?'
 
@@ -147,6 +152,7 @@ _WRITERS = {
     Task.POLYGON: _polygon,
     Task.SEGMENT: _segment,
     Task.TRACK: _track,
+    Task.RECALL: _recall,
     Task.RESTORE: _restore,
     Task.CAPTION: _caption,
     Task.ANSWER: _answer,

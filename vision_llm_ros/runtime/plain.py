@@ -68,7 +68,10 @@ def _mask(item: Mask) -> dict[str, Any]:
 
 
 def _caption(item: Caption) -> dict[str, Any]:
-    return {"question": item.question, "text": item.text, "score": round(float(item.score), 4)}
+    values: dict[str, Any] = {"question": item.question, "text": item.text, "score": round(float(item.score), 4)}
+    if item.seen_ns is not None:
+        values |= {"first_seen_ns": item.seen_ns[0], "last_seen_ns": item.seen_ns[1]}
+    return values
 
 
 def _restored(item: Restored) -> dict[str, Any]:

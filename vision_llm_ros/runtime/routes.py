@@ -47,6 +47,10 @@ class View:
         self.transform = Letterbox(frame.size_wh_px, model.config.image_size_px, stretch=model.config.stretch)
         self.watch = Stopwatch()
 
+    def of(self, frame: Frame) -> View:
+        """The view of another frame; its commands are still answered on this one."""
+        return View(frame, self._model, self.perceive)
+
     @cached_property
     def pyramid(self) -> list[torch.Tensor]:
         """The backbone's maps, finest first (see `MobileNetV2Pyramid.forward`)."""

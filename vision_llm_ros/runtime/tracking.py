@@ -1,0 +1,212 @@
+"""Which object of this frame is which of the frames before: stable ids, lost targets, recognition after occlusion.
+
+Association after ByteTrack (section 3: strong detections first, then weak ones for known tracks) with motion and
+appearance in one cost; the assignment is SciPy's. No torch, no ROS, no clock of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from vision_llm_ros.config import VideoConfig
+from vision_llm_ros.interfaces import Box, Detection
+
+Array = NDArray[np.float64]
+
+FORBIDDEN = 1e6
+LONGEST_GAP_S = 0.7  # beyond it a velocity predicts nothing, and appearance must agree
+MOTION_GAIN = 0.5
+APPEARANCE_GAIN = 0.15
+LARGEST_SIZE_CHANGE = np.log(2.0)
+SAME_OBJECT_IOU = 0.6
+WEAK_IOU = 0.3
+
+
+@dataclass
+class Track:
+    """One object through time. Geometry in source pixels, times in seconds of the frames' stamps.
+
+    Attributes:
+        centre, size, velocity: float[2]; velocity in pixels a second.
+        appearance: float32[D] of unit length, a running mean.
+        hits: frames it was seen in.
+    """
+
+    id: int
+    last: Detection
+    centre: Array
+    size: Array
+    velocity: Array
+    appearance: NDArray[np.float32]
+    first_s: float
+    last_s: float
+    hits: int = 1
+    confirmed: bool = False
+
+    def predicted(self, now_s: float) -> Array:
+        """xyxy where it should be now, by its last velocity."""
+        centre = self.centre + self.velocity * min(now_s - self.last_s, LONGEST_GAP_S)
+        return np.concatenate([centre - self.size / 2, centre + self.size / 2])
+
+    def see(self, detection: Detection, appearance: NDArray[np.float32], now_s: float) -> None:
+        """Take a detection for this object."""
+        box, gap_s = np.array(detection.box_xyxy_px), now_s - self.last_s
+        centre = (box[:2] + box[2:]) / 2
+        measured = (centre - self.centre) / max(gap_s, 1e-3)
+        gain = MOTION_GAIN if gap_s <= LONGEST_GAP_S else 1.0
+        self.velocity += gain * ((measured if gap_s <= LONGEST_GAP_S else 0.0) - self.velocity)
+        self.centre, self.size, self.last = centre, box[2:] - box[:2], replace(detection, track_id=self.id)
+        self.appearance = _unit((1 - APPEARANCE_GAIN) * self.appearance + APPEARANCE_GAIN * appearance)
+        self.last_s, self.hits = now_s, self.hits + 1
+        self.confirmed = self.confirmed or self.hits >= 2
+
+
+class Tracker:
+    """Every object of one command on one camera.
+
+    Args:
+        config: thresholds.
+        ids: where new ids come from; trackers that share it never give the same id twice.
+    """
+
+    def __init__(self, config: VideoConfig, ids: Iterator[int] | None = None) -> None:
+        self.config = config
+        self.tracks: list[Track] = []
+        self.updates = 0
+        self._ids = ids or itertools.count(1)
+
+    def update(
+        self, now_s: float, detections: Sequence[Detection], appearances: NDArray[np.float32]
+    ) -> tuple[Detection, ...]:
+        """Take the detections of the next frame.
+
+        Args:
+            now_s: the frame's time; must not fall.
+            appearances: float32[len(detections), D], of unit length.
+        Returns:
+            the detections of confirmed tracks with their ids, by falling score. An object of the first frame is
+            confirmed at once, a later one when it is seen for the second time.
+        """
+        self.tracks = [track for track in self.tracks if self._is_kept(track, now_s)]
+        strong = [i for i, found in enumerate(detections) if found.score >= self.config.track_score]
+        weak = [i for i in range(len(detections)) if i not in strong and self._is_weak(detections[i])]
+        free = list(self.tracks)
+        for track, index in self._strong_pairs(free, strong, detections, appearances, now_s):
+            track.see(detections[index], appearances[index], now_s)
+            free.remove(track)
+            strong.remove(index)
+        recent = [track for track in free if now_s - track.last_s <= LONGEST_GAP_S]
+        for track, index in self._weak_pairs(recent, weak, detections, now_s):
+            track.see(detections[index], appearances[index], now_s)
+        for index in strong:
+            self._begin(detections[index], appearances[index], now_s)
+        self.updates += 1
+        seen = [track.last for track in self.tracks if track.last_s == now_s and track.confirmed]
+        return tuple(sorted(seen, key=lambda found: -found.score))
+
+    def known(self) -> list[Track]:
+        """Confirmed tracks, those seen last first."""
+        return sorted((track for track in self.tracks if track.confirmed), key=lambda track: -track.last_s)
+
+    def _is_kept(self, track: Track, now_s: float) -> bool:
+        """Confirmed tracks are remembered for long; one that was seen once only, for a moment."""
+        return now_s - track.last_s <= (self.config.track_forget_s if track.confirmed else LONGEST_GAP_S)
+
+    def _is_weak(self, detection: Detection) -> bool:
+        return self.config.track_weak_score <= detection.score < self.config.track_score
+
+    def _begin(self, detection: Detection, appearance: NDArray[np.float32], now_s: float) -> None:
+        """A new track, unless the detection shows an object that has just been recognised otherwise."""
+        box = np.array(detection.box_xyxy_px)
+        seen = [track.last.box_xyxy_px for track in self.tracks if track.last_s == now_s and track.hits > 1]
+        if seen and overlaps(np.array(seen), box[None]).max() > SAME_OBJECT_IOU:
+            return
+        number = next(self._ids)
+        found = replace(detection, track_id=number)
+        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+        track = Track(number, found, centre, size, np.zeros(2), appearance.copy(), now_s, now_s)
+        track.confirmed = self.updates == 0
+        self.tracks.append(track)
+
+    def _strong_pairs(
+        self,
+        tracks: list[Track],
+        chosen: list[int],
+        detections: Sequence[Detection],
+        appearances: NDArray[np.float32],
+        now_s: float,
+    ) -> list[tuple[Track, int]]:
+        """By motion and appearance; a track not seen for long is known by its appearance alone."""
+        if not tracks or not chosen:
+            return []
+        boxes = np.array([detections[i].box_xyxy_px for i in chosen])
+        predicted = np.array([track.predicted(now_s) for track in tracks])
+        gap_s = np.array([now_s - track.last_s for track in tracks])[:, None]
+        alike = np.array([track.appearance for track in tracks]) @ appearances[chosen].T
+        overlap, distance = overlaps(predicted, boxes), distances(predicted, boxes)
+        moved = 0.25 * overlap + 0.75 * np.exp(-2.0 * distance)
+        long_gone = gap_s > LONGEST_GAP_S
+        cost = np.where(long_gone, 2.0 - alike, 1.0 - 0.6 * moved - 0.4 * alike)
+        reachable = distance <= 0.7 + 2.0 * gap_s
+        unlike = alike < np.where(long_gone, self.config.track_similarity, 0.0)
+        resized = ~long_gone & (_size_change(predicted, boxes) > LARGEST_SIZE_CHANGE)
+        names = np.array([detections[i].class_index for i in chosen])
+        other = np.array([track.last.class_index for track in tracks])[:, None] != names
+        cost[other | ~reachable | unlike | resized] = FORBIDDEN
+        return [(tracks[row], chosen[column]) for row, column in assign(cost)]
+
+    def _weak_pairs(
+        self, tracks: list[Track], chosen: list[int], detections: Sequence[Detection], now_s: float
+    ) -> list[tuple[Track, int]]:
+        """By overlap alone: a weak detection is often half hidden, so that its looks tell little."""
+        if not tracks or not chosen:
+            return []
+        boxes = np.array([detections[i].box_xyxy_px for i in chosen])
+        overlap = overlaps(np.array([track.predicted(now_s) for track in tracks]), boxes)
+        names = np.array([detections[i].class_index for i in chosen])
+        other = np.array([track.last.class_index for track in tracks])[:, None] != names
+        cost = np.where(other | (overlap < WEAK_IOU), FORBIDDEN, 1.0 - overlap)
+        return [(tracks[row], chosen[column]) for row, column in assign(cost)]
+
+
+def assign(cost: Array) -> list[tuple[int, int]]:
+    """The pairs (row, column) of least total cost; forbidden pairs are left out."""
+    rows, columns = linear_sum_assignment(cost)
+    return [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if cost[r, c] < FORBIDDEN]
+
+
+def overlaps(first: Array, second: Array) -> Array:
+    """IoU of boxes xyxy: float[N, 4], float[M, 4] -> float[N, M]."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(-1)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second)]
+    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
+
+
+def distances(first: Array, second: Array) -> Array:
+    """Distance of centres over the mean diagonal: float[N, 4], float[M, 4] xyxy -> float[N, M]."""
+    apart = (first[:, None, :2] + first[:, None, 2:] - second[None, :, :2] - second[None, :, 2:]) / 2
+    diagonals = [np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1) for boxes in (first, second)]
+    return np.asarray(np.linalg.norm(apart, axis=-1) / ((diagonals[0][:, None] + diagonals[1][None]) / 2 + 1e-9))
+
+
+def place_of(box: Box) -> str:
+    """For a sentence: "(120, 80)"."""
+    return f"({(box[0] + box[2]) / 2:.0f}, {(box[1] + box[3]) / 2:.0f})"
+
+
+def _size_change(first: Array, second: Array) -> Array:
+    """Largest |log ratio| of widths and heights, float[N, M]."""
+    sizes = [np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0)) for boxes in (first, second)]
+    return np.asarray(np.abs(sizes[0][:, None] - sizes[1][None]).max(-1))
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (vector / max(float(np.linalg.norm(vector)), 1e-9)).astype(np.float32)
