@@ -10,14 +10,14 @@ import pytest
 from vision_llm_ros.cli import main, perceive
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.interfaces import Box, Detection, Frame, Mode, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Box, Detection, Frame, Mask, Mode, Perception, Status, Task, TaskSpec
 
 
 class OneBoxEngine:
     """Finds the first class of every spec in the left half of the picture."""
 
     name, weights_hash, device, dtype = "fake", "0" * 12, "cpu", "float32"
-    tasks = frozenset({Task.DETECT})
+    tasks = frozenset({Task.DETECT, Task.SEGMENT})
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
@@ -28,12 +28,25 @@ class OneBoxEngine:
         self.frames.append(frame)
         width, height = frame.size_wh_px
         box: Box = (0.0, 0.0, width / 2, float(height))
+        if specs[0].task is Task.SEGMENT:
+            return (segmented(width, height, specs[0]),)
         return tuple(
             Perception(spec.task, detections=(Detection(spec.classes[0], 0, 0.75, box),))
             if spec.classes
             else Perception(spec.task, Status.NOTHING_FOUND)
             for spec in specs
         )
+
+
+def segmented(width: int, height: int, spec: TaskSpec) -> Perception:
+    """The left half and the upper half; nothing for a zebra."""
+    if spec.phrase == "zebra":
+        return Perception(spec.task, Status.NOTHING_FOUND, "no zebra")
+    left, upper = np.zeros((2, height, width), np.bool_)
+    left[:, : width // 2] = True
+    upper[: height // 2] = True
+    boxes: tuple[Box, Box] = (0.0, 0.0, width / 2, float(height)), (0.0, 0.0, float(width), height / 2)
+    return Perception(spec.task, masks=(Mask("mug", 0.9, left, boxes[0]), Mask("spoon", 0.5, upper, boxes[1])))
 
 
 @pytest.fixture
@@ -43,6 +56,8 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> OneBoxEngine:
     def understand(text: str, region: Box | None = None) -> TaskSpec:
         if text == "caption this":
             return TaskSpec(Task.CAPTION)
+        if text.startswith("segment "):
+            return TaskSpec(Task.SEGMENT, phrase=text[8:])
         if text.startswith("find "):
             return TaskSpec(Task.DETECT, (text[5:],), region=region or (0, 0, 1, 1))
         raise CommandError(f"not understood: {text!r}", "find dog")
@@ -88,6 +103,37 @@ def test_text_output_names_label_and_status(
     main(["perceive", str(picture), "--say", "find dog", "--region", "0,0,0.5,1"])
     out = capsys.readouterr().out
     assert "dog" in out and "0.75" in out and "OK" in out
+
+
+def test_masks_are_listed_drawn_and_written_as_numbers(
+    engine: OneBoxEngine, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn, numbers = tmp_path / "drawn.png", tmp_path / "numbers.png"
+    command = ["perceive", str(picture), "--say", "segment mug and spoon"]
+    assert main([*command, "--draw", str(drawn), "--masks", str(numbers)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == "mug 0.90 box 0 0 40 60 mask 2400 px".split()
+    assert lines[1].startswith("spoon")
+    labels = cv2.imread(str(numbers), cv2.IMREAD_UNCHANGED)
+    assert labels.shape == (60, 80)
+    assert (labels[5, 5], labels[50, 5], labels[5, 70], labels[50, 70]) == (1, 1, 2, 0)
+    assert tuple(cv2.imread(str(drawn))[20, 60]) != (0, 0, 255)  # the red of the picture
+
+
+def test_no_mask_is_said_and_written_as_zeros(
+    engine: OneBoxEngine, picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = tmp_path / "numbers.png"
+    assert main(["perceive", str(picture), "--say", "segment zebra", "--masks", str(numbers)]) == 0
+    assert capsys.readouterr().out.startswith("NOTHING_FOUND: no zebra")
+    assert not cv2.imread(str(numbers), cv2.IMREAD_UNCHANGED).any()
+
+
+def test_masks_are_not_written_in_a_lossy_format(
+    engine: OneBoxEngine, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["perceive", str(picture), "--say", "segment mug", "--masks", "numbers.jpg"]) == 1
+    assert "expected a .png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,30 @@ def test_mask_is_cropped_to_its_box() -> None:
     assert mask.data.tolist() == [255] * 150
 
 
+def test_masks_are_outlined_and_numbered_for_viewers() -> None:
+    """Mask 1 lies above mask 2; a mask in two parts has two outlines and one label."""
+    parts = np.zeros((48, 64), bool)
+    parts[12:18, 32:60] = parts[40:44, 2:6] = True
+    masks = (Mask("mug", 0.5, INSIDE, (30.0, 10.0, 45.0, 20.0)), Mask("spoon", 0.25, parts, (2.0, 12.0, 60.0, 44.0)))
+    found = _written(_result(Task.SEGMENT, masks=masks))
+    image = found["mask_image"]
+    labels = image.data.reshape(48, 64)
+    assert (image.encoding, image.step, labels[15, 33], labels[15, 50], labels[41, 3], labels[0, 0]) == (
+        *("mono8", 64),
+        *(1, 2, 2, 0),
+    )
+    assert (image.header.stamp, image.header.frame_id) == (found["masks"].header.stamp, "cam")
+    annotations = found["annotations"]
+    assert [text.text for text in annotations.texts] == ["mug 0.50", "spoon 0.25"]
+    corners = {(point.x, point.y) for point in annotations.points[0].points}
+    assert len(annotations.points) == 3 and corners == {(30.5, 10.5), (44.5, 10.5), (44.5, 19.5), (30.5, 19.5)}
+
+
+def test_label_image_is_written_of_an_empty_scene_and_not_of_a_failure() -> None:
+    assert not _written(_result(Task.SEGMENT, status=Status.NOTHING_FOUND))["mask_image"].data.any()
+    assert "mask_image" not in _written(_result(Task.SEGMENT, status=Status.ERROR, text="out of memory"))
+
+
 def test_caption_and_restored_frame_have_their_own_topics() -> None:
     assert _written(_result(Task.ANSWER, caption=Caption("two", 0.5, "how many?")))["caption"].text == "two"
     picture = np.full((48, 64, 3), 9, np.uint8)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vision_llm_ros.interfaces import Caption, Detection, Mask, Perception, Restored, Result, Status, Task, TaskSpec
-from vision_llm_ros.runtime.draw import PALETTE, colours_of, draw_perception, draw_result
+from vision_llm_ros.runtime.draw import PALETTE, colours_of, draw_perception, draw_result, label_image
 
 GREY = np.full((120, 160, 3), 100, np.uint8)
 
@@ -44,6 +44,24 @@ def test_mask_pixels_change_and_pixels_outside_do_not() -> None:
     inside[50:70, 50:90] = True
     drawn = draw_perception(GREY, Perception(Task.SEGMENT, masks=(Mask("mug", 0.9, inside, (50, 50, 90, 70)),)))
     assert _changed(drawn)[60, 70] and not _changed(drawn)[80, 70]
+
+
+def test_an_earlier_mask_lies_above_a_later_one_in_both_pictures() -> None:
+    first, second = np.zeros((2, 120, 160), bool)
+    first[30:60, 30:80] = True
+    second[40:90, 50:120] = True
+    masks = (Mask("mug", 0.9, first, (30, 30, 80, 60)), Mask("dog", 0.9, second, (50, 40, 120, 90)))
+    labels = label_image(masks, (160, 120))
+    assert (labels[50, 60], labels[35, 35], labels[80, 100], labels[0, 0]) == (1, 1, 2, 0)
+    drawn = draw_perception(GREY, Perception(Task.SEGMENT, masks=masks)).astype(int)
+    assert np.abs(drawn[59, 60] - colours_of(["mug", "dog"])["mug"]).max() < 20  # its outline, smooth
+
+
+def test_an_empty_mask_is_drawn_as_nothing() -> None:
+    mask = Mask("mug", 0.9, np.zeros((120, 160), bool), (0, 0, 0, 0))
+    drawn = draw_perception(GREY, Perception(Task.SEGMENT, masks=(mask,)))
+    assert not _changed(drawn)[40:100].any()
+    assert not label_image((mask,), (160, 120)).any()
 
 
 @pytest.mark.parametrize("status", [Status.NOTHING_FOUND, Status.STALE, Status.REJECTED, Status.ERROR])

@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--say", required=True, metavar="TEXT", help='e.g. "find every person and dog"')
     parser.add_argument("--json", action="store_true", help="print the whole result as JSON")
     parser.add_argument("--draw", type=Path, metavar="OUT.png", help="write the picture with the result drawn on it")
+    parser.add_argument(
+        "--masks", type=Path, metavar="OUT.png", help="write masks as one picture: 0 is nothing, i the i-th mask listed"
+    )
     parser.add_argument("--region", metavar="X0,Y0,X1,Y1", help="only objects with their centre here, fractions 0..1")
     parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
     parser.add_argument("--device", default=RuntimeConfig().device, help="auto, cpu or cuda:N (default: auto)")
@@ -42,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     latency_ms = (time.perf_counter() - started) * 1e3
     if args.draw:
         _draw(args.draw, image, perception, spec, args.say, f"{engine.name}  {latency_ms:.0f} ms")
+    if args.masks:
+        _write_masks(args.masks, perception, (image.shape[1], image.shape[0]))
     values = _values(args, image, spec, perception, engine, latency_ms)
     print(json.dumps(values, indent=2) if args.json else _lines(values))
     return 0
@@ -109,6 +114,15 @@ def _draw(
     write_picture(path, draw_perception(image, perception, command, note, spec.classes))
 
 
+def _write_masks(path: Path, perception: Perception, size_wh_px: tuple[int, int]) -> None:
+    from vision_llm_ros.runtime.draw import label_image
+    from vision_llm_ros.runtime.pictures import write_picture
+
+    if path.suffix.lower() != ".png":
+        raise ConfigError(f"--masks {path}: expected a .png, other formats change the numbers")
+    write_picture(path, label_image(perception.masks, size_wh_px))
+
+
 def _values(
     args: argparse.Namespace,
     image: NDArray[np.uint8],
@@ -136,7 +150,9 @@ def _values(
 def _lines(values: dict[str, Any]) -> str:
     """The result for a reader: one line per object, then the status."""
     lines = [
-        f"{item['label']:<20} {item['score']:.2f}  box " + " ".join(f"{value:.0f}" for value in item["box_xyxy_px"])
+        f"{item['label']:<20} {item['score']:.2f}  box "
+        + " ".join(f"{value:.0f}" for value in item["box_xyxy_px"])
+        + (f"  mask {item['pixel_count']} px" if "pixel_count" in item else "")
         for item in (*values["detections"], *values["masks"])
     ]
     if values["caption"]:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vision_llm_ros.evaluation.detection import Finding, box_metrics
-from vision_llm_ros.interfaces import Result, Status
+from vision_llm_ros.interfaces import COMPUTED, Result
 from vision_llm_ros.training.datasets import Instance, InstanceSet, load_instances, read_json
-
-COMPUTED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)
 
 
 @dataclass

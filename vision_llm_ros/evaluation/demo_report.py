@@ -18,12 +18,11 @@ from vision_llm_ros.evaluation.bags import BagReader
 from vision_llm_ros.evaluation.plots import latency_plot, timeline_plot
 from vision_llm_ros.evaluation.replay_report import add_commands, add_problems, command_spans, percentile_row
 from vision_llm_ros.evaluation.report import Page, percentiles
-from vision_llm_ros.interfaces import CommandState, Detection, Perception, Result, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import COMPUTED, CommandState, Detection, Perception, Result, Status, Task, TaskSpec
 from vision_llm_ros.runtime.draw import draw_result
 
 DETECTIONS = "vision_llm_ros/msg/Detections"
 STATUS = "vision_llm_ros/msg/CommandStatus"
-COMPUTED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)
 
 
 @dataclass

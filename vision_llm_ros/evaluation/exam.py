@@ -22,7 +22,7 @@ from vision_llm_ros.evaluation.pictures_to_bag import file_names
 from vision_llm_ros.evaluation.replay import Replay, Sink, Tally
 from vision_llm_ros.evaluation.report import percentiles
 from vision_llm_ros.evaluation.result_messages import result_messages, status_message
-from vision_llm_ros.interfaces import CommandState, Engine, Result, Status
+from vision_llm_ros.interfaces import COMPUTED, CommandState, Engine, Result, Status
 from vision_llm_ros.runtime.draw import draw_result
 from vision_llm_ros.runtime.scheduler import CommandEvent, Parser
 from vision_llm_ros.runtime.slots import Drop
@@ -34,7 +34,6 @@ THRESHOLDS = (
     *("latency_p99_ms", "age_p50_ms", "age_p95_ms", "age_p99_ms", "engine_s", "decode_s", "wall_s"),
     "overhead_percent",
 )
-COMPUTED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vision_llm_ros.errors import RecordingError
-from vision_llm_ros.evaluation.exam import COMPUTED, Exam
+from vision_llm_ros.evaluation.exam import Exam
 from vision_llm_ros.evaluation.plots import Span, latency_plot, timeline_plot
 from vision_llm_ros.evaluation.report import Page
+from vision_llm_ros.interfaces import COMPUTED
 
 BAD = ("ERROR", "REJECTED", "STALE", "FAILED", "REFUSED")
 

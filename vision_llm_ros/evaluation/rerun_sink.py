@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_llm_ros.errors import ConfigError
-from vision_llm_ros.interfaces import Result
-from vision_llm_ros.runtime.draw import colours_of
+from vision_llm_ros.interfaces import Result, Task
+from vision_llm_ros.runtime.draw import colours_of, label_image
 from vision_llm_ros.runtime.scheduler import CommandEvent
 
 
 class RerunSink:
-    """Pictures, boxes, latency and say-backs on one timeline.
+    """Pictures, boxes, masks, latency and say-backs on one timeline.
 
     Raises:
         ConfigError: rerun-sdk is not installed.
@@ -50,6 +50,16 @@ class RerunSink:
                 colors=[colours[item.label] for item in found],
             )
             self._rerun.log(f"{camera}/{result.command_id}", boxes)
+            if result.spec.task is Task.SEGMENT or result.perception.masks:
+                self._masks(f"{camera}/{result.command_id}/masks", result)
+
+    def _masks(self, name: str, result: Result) -> None:
+        """Also when there is none: the viewer shows the latest until the next."""
+        masks = result.perception.masks
+        colours = colours_of((*result.spec.classes, *(item.label for item in masks)))
+        legend = [(i + 1, f"{item.label} {item.score:.2f}", colours[item.label]) for i, item in enumerate(masks)]
+        self._rerun.log(name, self._rerun.AnnotationContext(legend))
+        self._rerun.log(name, self._rerun.SegmentationImage(label_image(masks, result.image_size_wh_px)))
 
     def event(self, event: CommandEvent, line: int, at_s: float) -> None:
         self._at(at_s)

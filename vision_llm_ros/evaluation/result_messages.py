@@ -1,6 +1,6 @@
 """Results and say-backs as ROS messages for recordings, without ROS; fields as in msg/*.msg.
 
-Detections are written a second time as Foxglove image annotations, which viewers draw over the picture.
+Detections and masks are written a second time as Foxglove image annotations, which viewers draw over the picture.
 """
 
 from __future__ import annotations
@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vision_llm_ros.evaluation.bag_types import ANNOTATIONS, header_message, time_message, typestore
-from vision_llm_ros.interfaces import Box, Caption, Detection, Mask, Restored, Result, Task
-from vision_llm_ros.runtime.draw import colours_of
+from vision_llm_ros.interfaces import COMPUTED, Box, Caption, Detection, Mask, Restored, Result, Task
+from vision_llm_ros.runtime.draw import colours_of, label_image
 from vision_llm_ros.runtime.scheduler import CommandEvent
 
 OURS = "vision_llm_ros/msg/"
@@ -23,9 +25,15 @@ def result_messages(result: Result, prefix: str = "/perception") -> Iterator[Top
     """(topic, type, message) of a result, on the topic of its task; also when nothing was found."""
     header, info = header_message(result.stamp_ns, result.frame_id), _info(result)
     task = result.spec.task
-    if task is Task.SEGMENT:
+    masks = task is Task.SEGMENT or bool(result.perception.masks)
+    if masks:
         yield f"{prefix}/masks", f"{OURS}Masks", _masks(result, header, info)
-    elif task in (Task.CAPTION, Task.ANSWER, Task.MATCH):
+    if masks and result.perception.status in COMPUTED:
+        labels = label_image(result.perception.masks, result.image_size_wh_px)
+        yield f"{prefix}/mask_image", "sensor_msgs/msg/Image", _image(labels, "mono8", header)
+    if task is Task.SEGMENT:
+        yield f"{prefix}/annotations", ANNOTATIONS, image_annotations(result)
+    elif task in (Task.CAPTION, Task.ANSWER, Task.MATCH, Task.RECALL):
         caption = result.perception.caption or Caption("", 0.0, result.spec.phrase)
         message = _type("Caption")(header, info, caption.question, caption.text, caption.score)
         yield f"{prefix}/caption", f"{OURS}Caption", message
@@ -56,17 +64,19 @@ def status_message(event: CommandEvent, stamp_ns: int, prefix: str = "/perceptio
 
 
 def image_annotations(result: Result) -> Any:
-    """Detections as foxglove_msgs/ImageAnnotations: outlines and labels in pixels of the source image."""
+    """Findings as foxglove_msgs/ImageAnnotations: outlines and labels in pixels of the source image."""
+    items: tuple[Detection | Mask, ...] = (*result.perception.detections, *result.perception.masks)
     types, time = typestore().types, time_message(result.stamp_ns)
     point, colour = types["foxglove_msgs/msg/Point2"], types["foxglove_msgs/msg/Color"]
-    colours = colours_of((*result.spec.classes, *(item.label for item in result.perception.detections)))
+    colours = colours_of((*result.spec.classes, *(item.label for item in items)))
     thickness = max(1.0, min(result.image_size_wh_px) / 220)
     outlines, texts = [], []
-    for item in result.perception.detections:
+    for item in items:
         red, green, blue = (value / 255 for value in colours[item.label])
-        line, corners = colour(red, green, blue, 1.0), [point(float(x), float(y)) for x, y in _outline(item)]
-        fill = colour(red, green, blue, 0.1)
-        outlines.append(types["foxglove_msgs/msg/PointsAnnotation"](time, 2, corners, line, [], fill, thickness))
+        line, fill = colour(red, green, blue, 1.0), colour(red, green, blue, 0.1)
+        for outline in _outlines(item):
+            corners = [point(float(x), float(y)) for x, y in outline]
+            outlines.append(types["foxglove_msgs/msg/PointsAnnotation"](time, 2, corners, line, [], fill, thickness))
         place, label = point(*(float(value) for value in item.box_xyxy_px[:2])), f"{item.label} {item.score:.2f}"
         dark = colour(0.09, 0.1, 0.13, 1.0)
         texts.append(types["foxglove_msgs/msg/TextAnnotation"](time, place, label, 8 * thickness, dark, line))
@@ -133,15 +143,25 @@ def whole_pixels(box: Box, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 def _restored(result: Result, header: Any, info: Any) -> Any:
     nothing = Restored(np.zeros((0, 0, 3), np.uint8), "none", 0.0, 0.0)
     restored = result.perception.restored or nothing
-    height, width = restored.image_rgb_u8.shape[:2]
-    pixels = np.ascontiguousarray(restored.image_rgb_u8).reshape(-1)
-    image = typestore().types["sensor_msgs/msg/Image"](header, height, width, "rgb8", 0, 3 * width, pixels)
+    image = _image(restored.image_rgb_u8, "rgb8", header)
     quality = (restored.quality_before, restored.quality_after)
     return _type("RestoredFrame")(header, info, restored.kind, *quality, restored.synthetic, image)
 
 
-def _outline(item: Detection) -> Any:
-    if item.polygon_xy_px is not None:
-        return item.polygon_xy_px
-    x_min, y_min, x_max, y_max = item.box_xyxy_px
-    return ((x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max))
+def _image(pixels: NDArray[np.uint8], encoding: str, header: Any) -> Any:
+    height, width = pixels.shape[:2]
+    step, data = pixels.size // max(height, 1), np.ascontiguousarray(pixels).reshape(-1)
+    return typestore().types["sensor_msgs/msg/Image"](header, height, width, encoding, 0, step, data)
+
+
+def _outlines(item: Detection | Mask) -> Iterator[Any]:
+    """Closed lines through points xy in source pixels; a mask in several parts has several."""
+    if isinstance(item, Mask):
+        contours, _ = cv2.findContours(item.inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        # OpenCV counts from the centre of the first pixel, we from its corner
+        yield from (contour.reshape(-1, 2) + 0.5 for contour in contours)
+    elif item.polygon_xy_px is not None:
+        yield item.polygon_xy_px
+    else:
+        x_min, y_min, x_max, y_max = item.box_xyxy_px
+        yield ((x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max))

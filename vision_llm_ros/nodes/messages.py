@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -15,6 +14,7 @@ from vision_llm_ros import msg
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.interfaces import Box, Command, Detection, Mask, Mode, Result, Task
 from vision_llm_ros.nodes.images import as_bytes, to_image
+from vision_llm_ros.runtime.draw import label_image
 from vision_llm_ros.runtime.scheduler import CommandEvent
 
 MODES = {0: None, 1: Mode.ONCE, 2: Mode.CONTINUOUS, 3: Mode.STOP}
@@ -28,6 +28,7 @@ TOPICS: dict[Task, str] = {
     Task.CAPTION: "caption",
     Task.ANSWER: "caption",
     Task.MATCH: "caption",
+    Task.RECALL: "caption",
 }
 
 
@@ -204,13 +205,10 @@ def caption_message(result: Result, header: Header) -> msg.Caption:
 
 
 def mask_image(result: Result, header: Header) -> Image:
-    """All masks as one mono8 label image: 0 is nothing, i + 1 is mask i; an earlier mask lies above a later one."""
+    """All masks as one mono8 label image, see `draw.label_image`."""
     width, height = result.image_size_wh_px
-    labels: NDArray[np.uint8] = np.zeros((height, width), np.uint8)
-    for index, item in reversed(list(enumerate(result.perception.masks[:255]))):
-        labels[item.inside] = index + 1
     message = Image(header=header, height=height, width=width, encoding="mono8", step=width)
-    message.data = as_bytes(labels)
+    message.data = as_bytes(label_image(result.perception.masks, (width, height)))
     return message
 
 

@@ -16,7 +16,7 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import Image
 
 from vision_llm_ros import msg
-from vision_llm_ros.interfaces import Result, Status
+from vision_llm_ros.interfaces import COMPUTED, Result, Status
 from vision_llm_ros.nodes import messages
 from vision_llm_ros.nodes.images import to_image
 from vision_llm_ros.runtime.draw import draw_result
@@ -80,7 +80,12 @@ class Outputs:
         self._publish(topic, messages.result_message(result, header))
         if topic == "detections" and self._wanted("detections_2d"):
             self._publish("detections_2d", messages.detection_2d_array(result, header, vision_msgs()))
-        if topic == "masks" and result.image_size_wh_px != (0, 0) and self._wanted("mask_image"):
+        followed = topic != "masks" and bool(result.perception.masks)
+        if followed:
+            self._publish("masks", messages.masks_message(result, header))
+        # A label image has no status: where nothing was computed it would look like an empty scene.
+        computed = result.perception.status in COMPUTED
+        if (topic == "masks" or followed) and computed and self._wanted("mask_image"):
             self._publish("mask_image", messages.mask_image(result, header))
         restored = result.perception.restored
         if restored is not None and self._wanted("restored/image"):

@@ -20,14 +20,13 @@ from rclpy.task import Future
 from vision_llm_ros.action import Perceive
 from vision_llm_ros.config import NodeConfig
 from vision_llm_ros.errors import CommandError, InputError
-from vision_llm_ros.interfaces import Command, CommandState, Mode, Result, Status
+from vision_llm_ros.interfaces import COMPUTED, Command, CommandState, Mode, Result, Status
 from vision_llm_ros.nodes import messages
 from vision_llm_ros.nodes.inputs import arrival_of, camera_names, image_topic
 from vision_llm_ros.runtime.scheduler import CommandEvent, refusal
 from vision_llm_ros.runtime.worker import Arrival, Worker
 from vision_llm_ros.srv import Ask
 
-SERVED = (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED)
 ENDED = tuple(state for state in CommandState if state is not CommandState.ACCEPTED)
 KEEP_RESULTS_S = 60
 TIMED_OUT = "timed out"
@@ -192,7 +191,7 @@ class Requests:
             answer.success, answer.message = False, f"No answer: {why}"
             return
         result, header = request.last
-        answer.success, answer.message = result.perception.status in SERVED, result.perception.text
+        answer.success, answer.message = result.perception.status in COMPUTED, result.perception.text
         setattr(answer, messages.TOPICS[result.perception.task], messages.result_message(result, header))
 
     def _on_goal(self, goal: Perceive.Goal) -> GoalResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -88,7 +88,7 @@ def draw_perception(
     scale = _Scale.of(canvas)
     items: tuple[Detection | Mask, ...] = (*perception.detections, *perception.masks)
     colours = colours_of((*labels, *(item.label for item in items)))
-    for mask in perception.masks:
+    for mask in reversed(perception.masks):
         _fill_mask(canvas, mask, colours[mask.label], scale)
     for detection in reversed(perception.detections):
         _outline(canvas, detection, colours[detection.label], scale)
@@ -97,6 +97,14 @@ def draw_perception(
         _tag(canvas, item, colours[item.label], scale, taken)
     _legend(canvas, perception, command, note, scale)
     return canvas
+
+
+def label_image(masks: Sequence[Mask], size_wh_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """All masks in one picture uint8[H, W]: 0 is nothing, i + 1 is mask i; an earlier mask lies above a later one."""
+    labels: NDArray[np.uint8] = np.zeros(size_wh_px[::-1], np.uint8)
+    for index, item in reversed(list(enumerate(masks[:255]))):
+        labels[item.inside] = index + 1
+    return labels
 
 
 def colours_of(labels: Iterable[str]) -> dict[str, Colour]:
@@ -128,10 +136,14 @@ def _with_restored(image: Picture, restored: Restored | None) -> Picture:
 
 
 def _fill_mask(canvas: Picture, mask: Mask, colour: Colour, scale: _Scale) -> None:
-    inside = mask.inside
-    canvas[inside] = (canvas[inside] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(mask.inside.view(np.uint8))
+    if not width:
+        return
+    inside = mask.inside[top : top + height, left : left + width]
+    crop = canvas[top : top + height, left : left + width]
+    crop[inside] = (crop[inside] * 0.5 + np.array(colour) * 0.5).astype(np.uint8)
     contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, contours, -1, colour, scale.line, cv2.LINE_AA)
+    cv2.drawContours(canvas, contours, -1, colour, scale.line, cv2.LINE_AA, offset=(left, top))
 
 
 def _outline(canvas: Picture, detection: Detection, colour: Colour, scale: _Scale) -> None:

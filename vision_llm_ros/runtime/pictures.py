@@ -41,7 +41,7 @@ def read_picture(path: Path, max_pixels: int = 100_000_000) -> NDArray[np.uint8]
 
 
 def write_picture(path: Path, image_rgb_u8: NDArray[np.uint8]) -> None:
-    """Write uint8[H, W, 3] RGB in the format of the suffix; the folder is made when missing.
+    """Write uint8[H, W, 3] RGB or uint8[H, W] grey in the format of the suffix; the folder is made when missing.
 
     Raises:
         InputError: unknown suffix or no right to write there.
@@ -56,7 +56,8 @@ def write_picture(path: Path, image_rgb_u8: NDArray[np.uint8]) -> None:
 
 
 def _encoded(image_rgb_u8: NDArray[np.uint8], suffix: str) -> bytes:
-    done, data = cv2.imencode(suffix, np.ascontiguousarray(image_rgb_u8[..., ::-1]))
+    pixels = image_rgb_u8 if image_rgb_u8.ndim == 2 else image_rgb_u8[..., ::-1]
+    done, data = cv2.imencode(suffix, np.ascontiguousarray(pixels))
     if not done:
         raise InputError(f"Cannot encode {image_rgb_u8.shape[1]}x{image_rgb_u8.shape[0]} pixels as {suffix}")
     return data.tobytes()
