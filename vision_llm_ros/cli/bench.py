@@ -84,7 +84,7 @@ def _show(report: dict[str, Any]) -> None:
 def _lines(report: dict[str, Any]) -> Iterator[str]:
     if "cold_start_s" in report:
         yield f"cold start {report['cold_start_s']:.1f} s, peak memory {report['memory_mb']:.0f} MB"
-    if (decoding := report["decoding"]) is not None:
+    for decoding in report["decoding"]:
         yield (
             f"decoding {decoding['sets']} tuples: in parallel {decoding['parallel_ms']:.1f} ms, token by token "
             f"{decoding['autoregressive_ms']:.1f} ms, {decoding['ratio']:.1f} times as long"

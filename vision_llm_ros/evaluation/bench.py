@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections import defaultdict
@@ -23,8 +22,10 @@ from vision_llm_ros.evaluation.trial import machine_values
 from vision_llm_ros.interfaces import Engine, Frame, Task, TaskSpec
 from vision_llm_ros.language.instructions import build
 from vision_llm_ros.model.autoregressive import decode_one_by_one
-from vision_llm_ros.model.detector import select_tokens
+from vision_llm_ros.model.detector import VisionLLM, Words, select_tokens
 from vision_llm_ros.model.letterbox import Letterbox
+from vision_llm_ros.model.precision import arithmetic
+from vision_llm_ros.model.tokenizer import ImageTokens
 from vision_llm_ros.runtime.engine import TorchEngine, load_engine
 
 Progress = Callable[[Sequence[Any], str], Iterable[Any]]
@@ -38,7 +39,7 @@ class BenchOptions:
 
     Attributes:
         frames: photographs of 640x480 to answer; peer_frames of them also by the peers.
-        sets: tuples in the comparison of the two ways to decode.
+        sets: numbers of tuples at which the two ways to decode are compared.
         fresh: also measure a fresh process.
     """
 
@@ -48,11 +49,11 @@ class BenchOptions:
     frames: int = 50
     peers: bool = False
     peer_frames: int = 8
-    sets: int = 20
+    sets: tuple[int, ...] = (20, 100)
     fresh: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.frames, self.peer_frames, self.sets) < 1 or not self.classes:
+        if min(self.frames, self.peer_frames, *self.sets) < 1 or not self.classes:
             raise ConfigError("Expected at least one frame, peer frame, set and class")
 
 
@@ -155,32 +156,34 @@ def _build_peers(engine: Engine, options: BenchOptions) -> list[Peer]:
     ]
 
 
-def _compare_decoding(engine: Engine, image: NDArray[np.uint8], options: BenchOptions) -> dict[str, Any] | None:
-    """The same tuples in one pass and token by token, in turns; None for a model without set decoding."""
+def _compare_decoding(engine: Engine, image: NDArray[np.uint8], options: BenchOptions) -> list[dict[str, Any]]:
+    """The same tuples in one pass and token by token, in turns; nothing for a model without set decoding."""
     if not isinstance(engine, TorchEngine):
-        return None
+        return []
     model, device = engine.model, torch.device(engine.device)
     transform = Letterbox((image.shape[1], image.shape[0]), model.config.image_size_px, model.config.stretch)
     pixels = torch.from_numpy(transform.apply(image)).permute(2, 0, 1).unsqueeze(0).to(device)
     spec = TaskSpec(Task.DETECT, options.classes)
     instruction = build(spec, location_range=model.config.location_bins // 2)
-    times: dict[str, list[float]] = {"parallel_ms": [], "autoregressive_ms": []}
-    with torch.inference_mode(), _arithmetic(engine, device):
+    with torch.inference_mode(), arithmetic(device, getattr(torch, engine.dtype)):
         words = model.read(instruction)
         tokens = model.tokens(model.encode_image(pixels), words)
-        best = tokens.objectness[0].topk(min(options.sets, tokens.centres.shape[1])).indices
-        tokens = select_tokens(tokens, best.unsqueeze(0))
-        for number in range(1 + _DECODING_ROUNDS):
-            parallel = _timed(lambda: model.decode(words, tokens).classes.cpu())
-            serial = _timed(lambda: decode_one_by_one(model, words, tokens).classes.cpu())
-            if number:  # the first round warms up
-                times["parallel_ms"].append(parallel)
-                times["autoregressive_ms"].append(serial)
-    medians = {key: round(float(np.median(values)), 3) for key, values in times.items()}
-    ratio = round(medians["autoregressive_ms"] / medians["parallel_ms"], 3)
-    return {**medians, "ratio": ratio, "sets": len(best)}
+        return [_time_decoding(model, words, tokens, sets) for sets in options.sets]
 
 
-def _arithmetic(engine: Engine, device: torch.device) -> contextlib.AbstractContextManager[object]:
-    dtype = getattr(torch, engine.dtype)
-    return contextlib.nullcontext() if dtype is torch.float32 else torch.autocast(device.type, dtype=dtype)
+def _time_decoding(model: VisionLLM, words: Words, tokens: ImageTokens, sets: int) -> dict[str, Any]:
+    """Decode the `sets` best tokens in turns; the first round warms up."""
+    best = tokens.objectness[0].topk(min(sets, tokens.centres.shape[1])).indices
+    tokens = select_tokens(tokens, best.unsqueeze(0))
+    rounds = []
+    for _ in range(1 + _DECODING_ROUNDS):
+        parallel = _timed(lambda: model.decode(words, tokens).classes.cpu())
+        serial = _timed(lambda: decode_one_by_one(model, words, tokens).classes.cpu())
+        rounds.append((parallel, serial))
+    parallel, serial = (round(float(value), 3) for value in np.median(rounds[1:], axis=0))
+    return {
+        "sets": len(best),
+        "parallel_ms": parallel,
+        "autoregressive_ms": serial,
+        "ratio": round(serial / parallel, 3),
+    }
