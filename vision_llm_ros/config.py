@@ -196,13 +196,14 @@ class QFormerConfig:
     num_layers: int = setting(4, "last layers of the text encoder that the queries run through", low=1, high=24)
     cross_every: int = setting(2, "every n-th of these layers looks at the picture", low=1, high=24)
     image_width: int = setting(192, "channels of what is looked at", low=16, high=2048)
-    feedforward: int = setting(192, "hidden width of the queries' own feed-forward blocks", low=16, high=8192)
+    feedforward: int = setting(160, "hidden width of the queries' own feed-forward blocks", low=16, high=8192)
     delta_rank: int = setting(8, "rank of the queries' own change of the shared self-attention", low=1, high=256)
     num_objects: int = setting(24, "detector proposals looked at beside the grid", low=0, high=300)
     match_width: int = setting(192, "width of the space in which pictures and sentences are compared", low=8, high=1024)
     dropout: float = setting(0.1, "dropout of the queries' own layers", low=0.0, high=0.9)
     text_input: bool = setting(True, "the queries read the instruction too (InstructBLIP)")
     llm_layers: int = setting(0, "layers of the LLM that write text; 0 means all", low=0, high=200)
+    tags: tuple[str, ...] = setting((), "words that captions often use, guessed for every picture")
 
     def __post_init__(self) -> None:
         check_ranges(self)

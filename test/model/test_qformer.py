@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vision_llm_ros.config import QFormerConfig
 from vision_llm_ros.errors import ConfigError
-from vision_llm_ros.interfaces import WHOLE_IMAGE
+from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.model.blip import Blip, similarity
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens, attention_mask, tokenize
@@ -66,6 +66,11 @@ def changed(text: Tokens, place: int) -> Tokens:
     ids = text.ids.clone()
     ids[:, place] = (ids[:, place] + 7) % 40 + 5
     return replace(text, ids=ids)
+
+
+def vectors(blip: Blip, seen: Seen, region: Box) -> Tensor:
+    keys, visible = blip.image(seen, region)
+    return blip.image_vectors(keys, visible, blip.scene(seen, visible))
 
 
 def same(first: Tensor, second: Tensor) -> bool:
@@ -172,7 +177,7 @@ def test_what_is_outside_the_region_changes_nothing(blip: Blip, seen: Seen) -> N
     cells = seen.cells.clone()
     cells[:, :, -1] += 3
     for box, differs in ((region, False), (WHOLE_IMAGE, True)):
-        first, second = (blip.image_vectors(*blip.image(s, box)) for s in (seen, replace(seen, cells=cells)))
+        first, second = (vectors(blip, s, box) for s in (seen, replace(seen, cells=cells)))
         assert same(first, second) is not differs
 
 

@@ -26,7 +26,7 @@ _DESCRIPTION = (
     "encoder stay as they are; what they make of the pictures and sentences is computed once and kept in --features."
 )
 RUNTIME = ("device", "threads", "weights")
-_NETWORK = tuple(entry.name for entry in dataclasses.fields(QFormerConfig))
+_NETWORK = tuple(entry.name for entry in dataclasses.fields(QFormerConfig) if entry.name not in ("tags", "llm_layers"))
 
 
 def learning(settings: type) -> tuple[str, ...]:
@@ -59,11 +59,23 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.training.align import AlignTrainer
 
     train = given_settings(args, AlignConfig, learning(AlignConfig))
-    config = network(args)
-    model, blip = build(args, config, train)
+    model, blip = build(args, network(args), train)
     data = read_data(args, model, blip)
-    follow(args, "align", config, train, AlignTrainer(blip, data, train, args.out, model.device))
+    if not args.init:
+        blip = _with_scene(blip, model, data)
+    follow(args, "align", blip.config, train, AlignTrainer(blip, data, train, args.out, model.device))
     return 0
+
+
+def _with_scene(blip: Blip, model: VisionLLM, data: AlignData) -> Blip:
+    """The same network with the words of these captions, its scene fitted."""
+    from vision_llm_ros.model.blip import Blip
+    from vision_llm_ros.training.scene_fit import fit_scene, frequent_words
+
+    told = Blip(dataclasses.replace(blip.config, tags=frequent_words(data)), model)
+    told.image.load_state_dict(blip.image.state_dict())
+    fit_scene(told, data)
+    return told.to(model.device)
 
 
 def network(args: argparse.Namespace) -> QFormerConfig:

@@ -16,11 +16,13 @@ from torch.nn import functional
 from vision_llm_ros.config import QFormerConfig
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.proposals import NUM_CONCEPTS
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens
-from vision_llm_ros.model.qformer_image import ImageInput
+from vision_llm_ros.model.qformer_image import ImageInput, Seen
 
 PART = "qformer"
 _FIRST_TEMPERATURE = 0.07
+_COUNTED = 0.3
 
 
 class Writer(nn.Module):
@@ -36,8 +38,42 @@ class Writer(nn.Module):
         return self.transform(states) @ rows.T  # type: ignore[no-any-return]
 
 
+class Scene(nn.Module):
+    """A picture at a glance: pooled features to the sentence space of ITC, and to words. Fitted in closed form.
+
+    The published image encoder was pretrained with sentences, ours with boxes: so a linear map that a few thousand
+    captions determine comes first, and the queries add to it.
+    """
+
+    def __init__(self, config: QFormerConfig) -> None:
+        super().__init__()
+        inputs = 2 * config.image_width + 3 * NUM_CONCEPTS
+        self.vector = nn.Linear(inputs, config.match_width)
+        self.tags = nn.Linear(config.match_width, len(config.tags))
+
+    def forward(self, seen: Seen, visible: Tensor) -> Tensor:
+        """float[B, M], what a caption's vector in the space of ITC is expected to be.
+
+        Args:
+            visible: bool[B, N] of the cells, then the proposals, that count.
+        """
+        return self.vector(summary(seen, visible))  # type: ignore[no-any-return]
+
+
+def summary(seen: Seen, visible: Tensor) -> Tensor:
+    """float[B, 2 C + 3 * 80]: mean and maximum of the cells; surest, number and largest share of each concept."""
+    cells = seen.cells.flatten(1, 2)
+    here, there = (part.unsqueeze(-1) for part in visible.split([cells.shape[1], seen.semantics.shape[1]], 1))
+    mean = (cells * here).sum(1) / here.sum(1)
+    highest = cells.masked_fill(~here, -torch.inf).amax(1)
+    chances = seen.semantics.sigmoid() * there
+    number = (chances * (chances > _COUNTED)).sum(1).clamp(max=6).sqrt()
+    share = (chances * seen.boxes_cxcywh[..., 2:].prod(-1, keepdim=True).clamp(0, 1)).amax(1)
+    return torch.cat([mean, highest, chances.amax(1), number, share], 1)
+
+
 class Matcher(nn.Module):
-    """The heads of ITC and ITM."""
+    """The heads of ITC and ITM; the queries at first add nothing to the scene's vector."""
 
     def __init__(self, width: int, match_width: int) -> None:
         super().__init__()
@@ -45,6 +81,8 @@ class Matcher(nn.Module):
         self.text_vector = nn.Linear(width, match_width)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(_FIRST_TEMPERATURE)))
         self.fits = nn.Linear(width, 2)
+        nn.init.zeros_(self.image_vector.weight)
+        nn.init.zeros_(self.image_vector.bias)
 
 
 class Teller(nn.Module):
@@ -63,6 +101,7 @@ class Blip(nn.Module):
 
     Attributes:
         image: what is looked at; its reduction is fitted once, then frozen.
+        scene: the picture at a glance.
         qformer: the queries.
         matcher: the heads of ITC and ITM.
         writer: the head of ITG, for training.
@@ -74,6 +113,7 @@ class Blip(nn.Module):
         super().__init__()
         self.config = config
         self.image = ImageInput(config, model.backbone.channels)
+        self.scene = Scene(config)
         self.qformer = QFormer(config, model.text_encoder)
         width = self.qformer.width
         self.matcher = Matcher(width, config.match_width)
@@ -81,10 +121,10 @@ class Blip(nn.Module):
         embedding_std = float(model.llm.base.embed_tokens.weight.float().std())
         self.teller = Teller(self.qformer.queries, model.llm.width, embedding_std)
 
-    def image_vectors(self, keys: Tensor, visible: Tensor) -> Tensor:
-        """ITC's view of pictures: float[B, Q, M], unit length."""
+    def image_vectors(self, keys: Tensor, visible: Tensor, scene: Tensor) -> Tensor:
+        """ITC's view of pictures: float[B, Q, M], unit length; the scene's float[B, M] and what each query adds."""
         queries, _ = self.qformer(keys, visible)
-        return functional.normalize(self.matcher.image_vector(queries), dim=-1)
+        return functional.normalize(scene.unsqueeze(1) + self.matcher.image_vector(queries), dim=-1)
 
     def text_vectors(self, sentence_vectors: Tensor) -> Tensor:
         """ITC's view of sentences: float[T, M] of the text encoder's float[T, D], unit length."""

@@ -49,7 +49,12 @@ class AlignTrainer(Loop[AlignBatch]):
     def __init__(self, blip: Blip, data: AlignData, config: AlignConfig, folder: Path, device: torch.device) -> None:
         self.blip, self.data = blip, data
         self._vocabulary = data.vocabulary().to(device)
-        groups = [{"params": learnable(blip, ("teller.",)), "lr": config.learning_rate}]
+        fitted = [*blip.scene.vector.parameters(), *blip.matcher.text_vector.parameters()]
+        fresh = learnable(blip, ("teller.", "scene.", "matcher.text_vector."))
+        for parameter in fitted:
+            parameter.requires_grad_(True)
+        rate = config.learning_rate
+        groups = [{"params": fresh, "lr": rate}, {"params": fitted, "lr": rate / 10}]
         super().__init__({"system": "align"}, config, groups, folder, device)
 
     def learned(self) -> dict[str, Tensor]:
@@ -64,8 +69,9 @@ class AlignTrainer(Loop[AlignBatch]):
     def loss(self, batch: AlignBatch) -> tuple[Tensor, dict[str, float]]:
         blip, config = self.blip, self.config
         keys, visible = blip.image(batch.seen)
+        scene = blip.scene(batch.seen, visible)
         visible = visible & (torch.rand_like(visible, dtype=keys.dtype) >= config.key_dropout)
-        table = similarity(blip.image_vectors(keys, visible), blip.text_vectors(batch.sentences))
+        table = similarity(blip.image_vectors(keys, visible, scene), blip.text_vectors(batch.sentences))
         itc = contrast_loss(table, blip.matcher.log_temperature, config.smoothing)
         pairs = min(config.pairs, len(keys))
         itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], table[:pairs, :pairs])
