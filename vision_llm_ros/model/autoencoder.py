@@ -6,6 +6,8 @@ n of the features is patch n of the tile.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,7 +47,23 @@ class Block(nn.Module):
         return x + self.narrow(functional.gelu(self.wide(self.norm_feedforward(x))))  # type: ignore[no-any-return]
 
 
-class MaskedAutoencoder(nn.Module):
+class VisualModule(nn.Module, ABC):
+    """What the language branch speaks about: an autoencoder of tiles."""
+
+    @abstractmethod
+    def encode(self, tiles: Tensor) -> Tensor:
+        """Map tiles float[B, 3, T, T], 0..1, to features float[B, N, D]."""
+
+    @abstractmethod
+    def decode(self, features: Tensor) -> Tensor:
+        """Map features back to tiles float[B, 3, T, T], about 0..1."""
+
+    def forward(self, tiles: Tensor) -> Tensor:
+        """Pass tiles through: what is lost here, no restoration can give back."""
+        return self.decode(self.encode(tiles))
+
+
+class MaskedAutoencoder(VisualModule):
     """Encoder and decoder of tiles.
 
     Features are float[B, N, D]. Their first dimensions start as principal components of a patch, so that an error of
@@ -86,7 +104,7 @@ class MaskedAutoencoder(nn.Module):
         self.places[:, content:] = torch.eye(self.num_tokens)
 
     def encode(self, tiles: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Map tiles float[B, 3, T, T] to features float[B, N, D], or [B, K, D] of the patches `kept` int[B, K] alone."""
+        """Map tiles float[B, 3, T, T] to features float[B, N, D], or of the patches `kept` int[B, K] alone."""
         x = self.embed(patchify(tiles, self.patch_px)) + self.places
         if kept is not None:
             x = x.gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
@@ -103,7 +121,3 @@ class MaskedAutoencoder(nn.Module):
         for block in self.decoder:
             x = block(x)
         return unpatchify(self.head(x), self.patch_px)
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Pass tiles through: what is lost here, no restoration can give back."""
-        return self.decode(self.encode(tiles))

@@ -56,7 +56,6 @@ class DetailNet(nn.Module):
         self.merged = nn.ModuleList(_blocks(width, 2) for width in widths[:-1])
         self.leave = nn.Conv2d(widths[0], 4 * 4, 3, padding=1)
         nn.init.normal_(self.leave.weight, std=1e-3)
-        nn.init.zeros_(self.leave.bias)
 
     def forward(self, images: Tensor, kinds: Tensor) -> Tensor:
         """Restore pictures.
@@ -70,7 +69,8 @@ class DetailNet(nn.Module):
         holed = torch.isin(kinds, torch.tensor([KINDS.index(k) for k in WITH_HOLES], device=kinds.device))
         holes = find_holes(images) * holed[:, None, None, None]
         filled = fill_holes(images, holes) if holed.any() else images
-        added, gate = self._residual(torch.cat([filled, holes], 1), kinds).split((3, 1), 1)
+        change = self._residual(torch.cat([filled, holes], 1), kinds)
+        added, gate = change[:, :3], change[:, 3:]
         restored = filled + (_GATE_LEAST + (1 - _GATE_LEAST) * torch.sigmoid(gate)) * added
         return torch.where(holed[:, None, None, None] & (holes == 0), images, restored)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.config import RestoreConfig
-from vision_llm_ros.model.autoencoder import MaskedAutoencoder
+from vision_llm_ros.model.autoencoder import MaskedAutoencoder, VisualModule
 from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
@@ -92,7 +92,7 @@ class Restorer(nn.Module):
         return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, overlap)
 
 
-def _visual_module(config: RestoreConfig) -> nn.Module:
+def _visual_module(config: RestoreConfig) -> VisualModule:
     if config.visual == "nano":
         return MaskedAutoencoder(config)
     from vision_llm_ros.model.vit_mae import ViTMae

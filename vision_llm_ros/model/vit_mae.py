@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_llm_ros.config import RestoreConfig
 from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.pretrained import load, read_config
 
 _WHAT = "ViT-MAE"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as MAE was trained
 
 
-class ViTMae(nn.Module):
+class ViTMae(VisualModule):
     """Encoder and decoder of ViT-MAE at mask ratio 0, patches in their own order; the class token comes first.
 
     The decoder wants tuning (`train restore --stage autoencoder`): MAE's own loss leaves visible patches poor, and a
     checkpoint trained on normalised patches gives no colours.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, config: RestoreConfig) -> None:
         """Load the checkpoint `config.visual`.
@@ -53,10 +57,6 @@ class ViTMae(nn.Module):
         """Map features back to tiles float[B, 3, T, T], about 0..1."""
         patches = self.published.decoder(features, ids_restore=self._order(features)).logits
         return self.published.unpatchify(patches) * self.std + self.mean  # type: ignore[no-any-return]
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Pass tiles through."""
-        return self.decode(self.encode(tiles))
 
     def _order(self, batch: Tensor) -> Tensor:
         """int[B, (T/P)^2]: without it, patches are shuffled even when none is hidden."""

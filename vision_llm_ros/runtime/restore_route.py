@@ -50,8 +50,8 @@ class RestoreRoute:
         with watch.stage("estimate"):
             after = strengths if kind in ("none", *SPATIAL) else self.restorer.estimate(restored)
         pixels = view.frame.image_rgb_u8 if kind == "none" else _to_u8(restored)
-        quality = [1 - float(values.max()) for values in (strengths, after)]
-        return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, *quality, kind == "mask"))
+        before, now = (1 - float(values.max()) for values in (strengths, after))
+        return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, before, now))
 
     def _restored(self, image: Tensor, strengths: Tensor, kind: str) -> tuple[Tensor, str, str]:
         """The picture, what was undone ("none" for nothing), and that in words."""

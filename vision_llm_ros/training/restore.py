@@ -34,6 +34,7 @@ class StageLoop(Loop[Damaged]):
     """
 
     name = ""
+    config: RestoreTrainConfig
     kinds: tuple[str, ...] = KINDS
 
     def __init__(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
 from vision_llm_ros.training.loop import Loop
@@ -36,7 +37,7 @@ class LanguageLoop(Loop[Damaged]):
         self,
         module: LanguageRestorer,
         llm: LanguageModel,
-        visual: nn.Module,
+        visual: VisualModule,
         photographs: Photographs,
         config: RestoreConfig,
         train: RestoreTrainConfig,
