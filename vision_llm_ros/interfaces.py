@@ -18,6 +18,7 @@ from vision_llm_ros.errors import ConfigError, InputError
 Box = tuple[float, float, float, float]
 MIN_POINTS, MAX_POINTS = 2, 24
 WHOLE_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
+PROMPT_MARGIN = 0.1
 
 
 class Task(StrEnum):
@@ -98,6 +99,34 @@ class Frame:
         return self.image_rgb_u8.shape[1], self.image_rgb_u8.shape[0]
 
 
+class PromptKind(StrEnum):
+    """How something is marked in the picture."""
+
+    POINT = "point"
+    POLYGON = "polygon"
+    SCRIBBLE = "scribble"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A mark in the picture that is no box.
+
+    Attributes:
+        points_xy: fractions 0..1 of the picture: one point, the closed ring of a polygon, or the line of a scribble.
+    """
+
+    kind: PromptKind
+    points_xy: tuple[tuple[float, float], ...]
+
+    @property
+    def box(self) -> Box:
+        """xyxy around the mark, fractions; with surroundings where the mark has no area."""
+        margin = 0.0 if self.kind is PromptKind.POLYGON else PROMPT_MARGIN
+        xs, ys = zip(*self.points_xy, strict=True)
+        low, high = (min(xs) - margin, min(ys) - margin), (max(xs) + margin, max(ys) + margin)
+        return max(low[0], 0.0), max(low[1], 0.0), min(high[0], 1.0), min(high[1], 1.0)
+
+
 @dataclass(frozen=True)
 class Command:
     """A request as the operator gave it. Field meanings as in Command.msg."""
@@ -109,7 +138,7 @@ class Command:
     time_to_live_s: float = 0.0
     priority: int = 0
     camera: str = ""
-    region: Box | None = None
+    region: Box | Prompt | None = None
     asr_confidence: float = 1.0
 
 
@@ -126,10 +155,12 @@ class TaskSpec:
         region: xyxy, fractions 0..1 of the image; only objects whose centre lies inside count.
         num_points: 2 for boxes (two corners), 8..24 for polygons.
         restore_kind: which degradation to undo; "" lets the estimator choose.
+        restore_first: the frame is restored (see `restore_kind`) before the task is done on it.
         max_objects: 0 for no limit; 1 for "the red cup".
         instruction: a complete model instruction from an advanced user; "" builds it from the rest.
         caption_length: "short", "long" or "" for the usual length.
         time_to_live_s: life named in the words ("for 10 seconds"); 0 names none.
+        prompt: a mark in the picture; `region` is the box around it.
         past_s: for RECALL, how far back the question asks; 0 for everything remembered.
         heard: what was taken for something else, e.g. "sofa as couch"; for the say-back only, never compared.
     """
@@ -142,11 +173,13 @@ class TaskSpec:
     region: Box = WHOLE_IMAGE
     num_points: int = 2
     restore_kind: str = ""
+    restore_first: bool = False
     max_objects: int = 0
     instruction: str = ""
     caption_length: str = ""
     time_to_live_s: float = 0.0
     past_s: float = 0.0
+    prompt: Prompt | None = None
     heard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
@@ -10,7 +11,19 @@ import pytest
 from vision_llm_ros.cli import main, perceive
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.interfaces import Box, Detection, Frame, Mask, Mode, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import (
+    Box,
+    Detection,
+    Frame,
+    Mask,
+    Mode,
+    Perception,
+    Prompt,
+    PromptKind,
+    Status,
+    Task,
+    TaskSpec,
+)
 
 
 class OneBoxEngine:
@@ -76,6 +89,30 @@ def picture(tmp_path: Path) -> Path:
     image[..., 2] = 255  # red in OpenCV's order
     cv2.imwrite(str(tmp_path / "red.png"), image)
     return tmp_path / "red.png"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--point", "0.5"], "--point expects X,Y"),
+        (["--point", "0.5,x"], "--point expects X,Y"),
+        (["--region", "0.9,0,0.1,1"], "did you mean 0.1,0,0.9,1"),
+        (["--polygon", "0,0,1,1"], "--polygon expects X0,Y0,X1,Y1,..."),
+        (["--scribble", "0,0,2,1,0.5,0.5"], "got 2; divide pixels by its size"),
+    ],
+)
+def test_a_mark_that_is_none_is_refused_naming_its_option(
+    picture: Path, engine: OneBoxEngine, capsys: pytest.CaptureFixture[str], options: list[str], reason: str
+) -> None:
+    assert main(["perceive", str(picture), "--say", "find a dog", *options]) == 1
+    assert reason in capsys.readouterr().err
+
+
+def test_an_open_polygon_is_closed() -> None:
+    args = argparse.Namespace(region=None, point=None, polygon="0,0,0.5,0,0,1", scribble=None)
+    region = perceive.region_of(args)
+    assert isinstance(region, Prompt)
+    assert (region.kind, len(region.points_xy)) == (PromptKind.POLYGON, 4)
 
 
 def test_json_carries_box_in_source_pixels(

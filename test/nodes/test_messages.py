@@ -18,6 +18,8 @@ from vision_llm_ros.interfaces import (
     Mask,
     Mode,
     Perception,
+    Prompt,
+    PromptKind,
     Restored,
     Result,
     Status,
@@ -60,8 +62,13 @@ def test_default_command_message_is_the_default_command() -> None:
     assert messages.to_command(msg.Command(text="x")) == Command("x")
 
 
+def test_a_click_in_a_message_is_a_point() -> None:
+    command = messages.to_command(msg.Command(text="segment this", region=[0.1, 0.9]))
+    assert command.region == Prompt(PromptKind.POINT, ((0.1, 0.9),))
+
+
 @pytest.mark.parametrize("region", [[0.1], [0.0, 0.0, 1.0], [0.0] * 5])
-def test_region_of_other_than_four_numbers_is_an_error_naming_their_number(region: list[float]) -> None:
+def test_region_of_an_odd_count_is_an_error_naming_their_number(region: list[float]) -> None:
     with pytest.raises(InputError, match=str(len(region))):
         messages.to_command(msg.Command(region=region))
 

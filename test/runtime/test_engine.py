@@ -15,15 +15,18 @@ from miniature import CLASSES, build_tiny, pictures, tiny_config
 
 from vision_llm_ros.config import ModelConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError, WeightsError
-from vision_llm_ros.interfaces import Caption, Engine, Frame, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Caption, Engine, Frame, Perception, Prompt, PromptKind, Status, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.runtime import engine as room
 from vision_llm_ros.runtime.engine import TorchEngine, load_engine, load_model
+from vision_llm_ros.runtime.regions import marked
 from vision_llm_ros.runtime.routes import Stopwatch, View
+from vision_llm_ros.runtime.video_route import box_features
 
 TRAINED = ("detect", "ground", "polygon")
+OVER_TIME = (Task.TRACK, Task.RECALL)
 EVERYTHING = RuntimeConfig(
     device="cpu", dtype="float32", threads=1, score_threshold=0.0, objectness_threshold=0.0, iou_threshold=1.0
 )
@@ -62,7 +65,7 @@ def detect(*classes: str, **changes: object) -> TaskSpec:
 def test_an_engine_fulfils_the_protocol(engine: TorchEngine) -> None:
     assert isinstance(engine, Engine)
     assert (engine.name, engine.device, engine.dtype) == ("tiny", "cpu", "float32")
-    assert engine.tasks == {Task.DETECT, Task.GROUND, Task.POLYGON}
+    assert engine.tasks == {Task.DETECT, Task.GROUND, Task.POLYGON, *OVER_TIME}
     assert len(engine.weights_hash) == 12
 
 
@@ -331,6 +334,49 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(
         load_engine(preset(tmp_path, tiny_model.config), runtime)
 
 
+def test_objects_keep_their_ids_on_the_models_own_boxes_and_looks(tiny_model: VisionLLM, frame: Frame) -> None:
+    engine = engine_of(tiny_model, track_score=0.0, track_weak_score=0.0, max_detections=5)
+    spec = TaskSpec(Task.TRACK, CLASSES)
+    first, second = (engine.perceive(replace(frame, stamp_ns=stamp), (spec,))[0] for stamp in (10**9, 11 * 10**8))
+    assert first.status is Status.OK
+    assert [d.track_id for d in first.detections] == list(range(1, 1 + len(first.detections)))
+    assert [d.track_id for d in second.detections] == [d.track_id for d in first.detections]
+    assert {"backbone", "embed"} <= first.stage_ms.keys()
+
+
+def test_frames_seen_for_other_commands_can_be_asked_about(tiny_model: VisionLLM, frame: Frame) -> None:
+    engine = engine_of(tiny_model, track_score=0.0, track_weak_score=0.0, memory_s=2.0, max_detections=5)
+    for stamp in range(10):
+        engine.perceive(replace(frame, stamp_ns=10**9 + stamp * 2 * 10**8), (detect(),))
+    (answer,) = engine.perceive(
+        replace(frame, stamp_ns=3 * 10**9), (TaskSpec(Task.RECALL, ("person",), "did anyone pass?"),)
+    )
+    assert answer.caption is not None
+    assert answer.caption.text.startswith("yes: ")
+    assert answer.caption.seen_ns == (10**9, 3 * 10**9)
+
+
+def test_looks_are_of_unit_length_and_tell_parts_of_a_picture_apart(tiny_model: VisionLLM, frame: Frame) -> None:
+    view = View(frame, tiny_model, lambda spec: Perception(spec.task))
+    boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.02, 0.0, 0.5, 0.5]])
+    with torch.inference_mode():
+        looks = box_features(view.pyramid[:2], boxes)
+    assert torch.allclose(looks.norm(dim=1), torch.ones(3), atol=1e-5)
+    alike = looks @ looks.T
+    assert alike[0, 2] > 0.9 > alike[0, 1]
+
+
+def test_with_a_point_only_the_thing_there_is_reported(engine: TorchEngine, frame: Frame) -> None:
+    (everything,) = engine.perceive(frame, (detect(),))
+    target = everything.detections[-1]
+    x, y = ((target.box_xyxy_px[axis] + target.box_xyxy_px[axis + 2]) / 2 for axis in (0, 1))
+    point = Prompt(PromptKind.POINT, ((x / 160, y / 120),))
+    (pointed,) = engine.perceive(frame, (marked(detect(), point),))
+    assert len(pointed.detections) == 1
+    x_min, y_min, x_max, y_max = pointed.detections[0].box_xyxy_px
+    assert x_min <= x <= x_max and y_min <= y <= y_max
+
+
 class Echo:
     """A further route that builds on a detection of the same frame."""
 
@@ -350,7 +396,7 @@ def test_a_further_route_serves_its_task_and_may_ask_the_others(tiny_model: Visi
     assert told.caption is not None
     assert told.caption.text == f"{len(seen.detections)} objects"
     assert {"backbone", "echo"} <= told.stage_ms.keys()
-    assert engine.tasks == {*(Task(name) for name in TRAINED), Task.CAPTION}
+    assert engine.tasks == {*(Task(name) for name in TRAINED), *OVER_TIME, Task.CAPTION}
     assert engine.weights_hash != engine_of(tiny_model).weights_hash
 
 

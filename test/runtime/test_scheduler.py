@@ -6,7 +6,8 @@ import pytest
 from fakes import EVERYTHING, fake_parse
 
 from vision_llm_ros.config import NodeConfig
-from vision_llm_ros.interfaces import Command, CommandState, Mode, Task, TaskSpec
+from vision_llm_ros.interfaces import Command, CommandState, Mode, Prompt, PromptKind, Task, TaskSpec
+from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.runtime.scheduler import REMEMBERED_IDS, CommandBook
 
 State = CommandState
@@ -95,6 +96,15 @@ def test_default_rate_serves_commands_that_name_none() -> None:
     book = make_book(default_rate_hz=2.0)
     (event,) = book.submit(Command("watch dog"), 0.0)
     assert event.spec is not None and event.spec.rate_hz == 2.0
+
+
+def test_with_a_mark_this_is_what_it_marks() -> None:
+    book = CommandBook(CommandParser().parse, EVERYTHING)
+    point = Prompt(PromptKind.POINT, ((0.75, 0.2),))
+    spec = book.submit(Command("track this", region=point), 0.0)[-1].spec
+    assert spec is not None
+    assert (spec.task, spec.prompt, spec.max_objects, len(spec.classes)) == (Task.TRACK, point, 1, 80)
+    assert "too vague" in book.submit(Command("track this"), 0.0)[-1].text
 
 
 def test_fields_of_the_command_outrank_its_words() -> None:

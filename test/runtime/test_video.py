@@ -7,8 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from vision_llm_ros.config import VideoConfig
-from vision_llm_ros.interfaces import Detection, Frame, Mask, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Detection, Frame, Mask, Perception, Prompt, PromptKind, Status, Task, TaskSpec
 from vision_llm_ros.runtime.memory import MAX_CAMERAS, FrameMemory
+from vision_llm_ros.runtime.regions import marked
 from vision_llm_ros.runtime.video import Video
 
 SECOND = 1_000_000_000
@@ -29,7 +30,7 @@ class PaintedEyes:
     def detect(self, frame: Frame, spec: TaskSpec) -> tuple[Detection, ...]:
         self.asked.append(spec)
         levels = [level for level in (100, 200) if (frame.image_rgb_u8[..., 0] == level).any()]
-        return tuple(Detection(spec.classes[0], 0, level / 250, self.box(frame, level)) for level in levels)
+        return tuple(Detection(spec.classes[0], 0, 0.5 + level / 500, self.box(frame, level)) for level in levels)
 
     def embed(self, frame: Frame, boxes_xyxy_px: NDArray[np.float64]) -> NDArray[np.float32]:
         centres = (boxes_xyxy_px[:, :2] + boxes_xyxy_px[:, 2:]) / 2
@@ -99,6 +100,19 @@ def test_a_track_asks_for_all_objects_of_its_region() -> None:
     eyes = PaintedEyes()
     Video(VideoConfig()).track(frame(0.0, 10), replace(ONE_CAR, region=(0.0, 0.0, 0.5, 1.0)), eyes)
     assert eyes.asked == [TaskSpec(Task.DETECT, ("car",), region=(0.0, 0.0, 0.5, 1.0))]
+
+
+def test_what_was_pointed_at_is_followed_wherever_it_goes() -> None:
+    video, eyes = Video(VideoConfig()), PaintedEyes()
+    spec = marked(CARS, Prompt(PromptKind.POINT, ((0.45, 0.75),)))
+    answers = [video.track(frame(n / 10, 10, 80 + 5 * n), spec, eyes) for n in range(12)]
+    assert len({tuple(ids(answer)) for answer in answers}) == 1
+    assert [answer.detections[0].box_xyxy_px[0] for answer in answers] == [80.0 + 5 * n for n in range(12)]
+
+
+def test_nothing_where_somebody_points_is_nothing_found() -> None:
+    spec = marked(CARS, Prompt(PromptKind.POINT, ((0.95, 0.95),)))
+    assert Video(VideoConfig()).track(frame(0, 10, 80), spec, PaintedEyes()).status is Status.NOTHING_FOUND
 
 
 def test_cameras_and_commands_have_tracks_of_their_own() -> None:

@@ -10,14 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.config import RuntimeConfig
-from vision_llm_ros.errors import CommandError, ConfigError, UnsupportedTaskError
-from vision_llm_ros.interfaces import Box, Engine, Frame, Mode, Perception, TaskSpec
+from vision_llm_ros.errors import CommandError, ConfigError, InputError, UnsupportedTaskError
+from vision_llm_ros.interfaces import Box, Engine, Frame, Mode, Perception, Prompt, TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 HELP = "answer one sentence about one picture, without ROS running"
+
+
+MARKS = (
+    ("region", "X0,Y0,X1,Y1", "only what has its centre in this box: left, top, right, bottom"),
+    ("point", "X,Y", 'what is here, e.g. with --say "segment this"'),
+    ("polygon", "X0,Y0,X1,Y1,...", "only what has its centre in here"),
+    ("scribble", "X0,Y0,X1,Y1,...", "what this line is drawn over"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks", type=Path, metavar="OUT.png", help="write masks as one picture: 0 is nothing, i the i-th mask listed"
     )
-    parser.add_argument("--region", metavar="X0,Y0,X1,Y1", help="only objects with their centre here, fractions 0..1")
+    mark = parser.add_mutually_exclusive_group()
+    for name, shape, told in MARKS:
+        mark.add_argument(f"--{name}", metavar=shape, help=f"{told}, fractions 0..1")
     parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
     parser.add_argument("--device", default=RuntimeConfig().device, help="auto, cpu or cuda:N (default: auto)")
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="report nothing below this score, 0..1")
@@ -38,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.runtime.pictures import read_picture
 
     image = read_picture(args.image)
-    spec = understand(args.say, region_of(args.region))
+    spec = understand(args.say, region_of(args))
     engine = load(args.model, _runtime(args))
     started = time.perf_counter()
     perception = perceive(engine, image, spec)
@@ -52,34 +62,51 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def region_of(text: str | None) -> Box | None:
-    """Parse "x0,y0,x1,y1", fractions of the picture; TaskSpec checks the range."""
-    if text is None:
-        return None
-    try:
-        x_min, y_min, x_max, y_max = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(f"--region expects four numbers such as 0,0,0.5,1, got {text!r}") from None
-    return x_min, y_min, x_max, y_max
+def region_of(args: argparse.Namespace) -> Box | Prompt | None:
+    """The mark that was given.
+
+    Raises:
+        ConfigError: no numbers, the wrong number of them, or out of range.
+    """
+    from vision_llm_ros.runtime.regions import read_region
+
+    for name, shape, _ in MARKS:
+        text = getattr(args, name)
+        if text is None:
+            continue
+        try:
+            values = [float(part) for part in text.split(",")]
+            if len(values) not in ({"region": (4,), "point": (2,)}.get(name) or range(6, 10_000, 2)):
+                raise ValueError
+            if name == "polygon" and values[:2] != values[-2:]:
+                values += values[:2]
+            return read_region(values)
+        except ValueError:
+            raise ConfigError(f"--{name} expects {shape} as numbers such as 0.2,0.5, got {text!r}") from None
+        except InputError as error:
+            raise ConfigError(f"--{name} {error}") from None
+    return None
 
 
-def understand(text: str, region: Box | None = None) -> TaskSpec:
-    """Parse a sentence; synonyms are found by the model's text encoder.
+def understand(text: str, region: Box | Prompt | None = None) -> TaskSpec:
+    """Parse a sentence; synonyms are found by the model's text encoder. With a region, "this" is what it marks.
 
     Raises:
         CommandError: not understood, or a stop, which needs a running node.
     """
     from vision_llm_ros.language.parser import CommandParser
+    from vision_llm_ros.language.pointing import spell_out
     from vision_llm_ros.model.text import load_text_similarity
+    from vision_llm_ros.runtime.regions import marked
 
     try:
-        spec = CommandParser(load_text_similarity()).parse(text)
+        spec = CommandParser(load_text_similarity()).parse(text if region is None else spell_out(text))
     except CommandError as error:
         hint = f'; try "{error.nearest}"' if error.nearest else ""
         raise CommandError(f"{error}{hint}", error.nearest) from error
     if spec.mode == Mode.STOP:
         raise CommandError(f"{text!r} ends a command of a running node; a single picture has nothing to stop")
-    return spec if region is None else dataclasses.replace(spec, region=region)
+    return marked(spec, region)
 
 
 def load(preset: str, runtime: RuntimeConfig) -> Engine:

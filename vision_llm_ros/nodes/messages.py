@@ -12,9 +12,10 @@ from std_msgs.msg import Header
 
 from vision_llm_ros import msg
 from vision_llm_ros.errors import InputError
-from vision_llm_ros.interfaces import Box, Command, Detection, Mask, Mode, Result, Task
+from vision_llm_ros.interfaces import Command, Detection, Mask, Mode, Result, Task
 from vision_llm_ros.nodes.images import as_bytes, to_image
 from vision_llm_ros.runtime.draw import label_image
+from vision_llm_ros.runtime.regions import read_region
 from vision_llm_ros.runtime.scheduler import CommandEvent
 
 MODES = {0: None, 1: Mode.ONCE, 2: Mode.CONTINUOUS, 3: Mode.STOP}
@@ -41,7 +42,7 @@ def to_command(message: msg.Command) -> Command:
     """Read Command.msg.
 
     Raises:
-        InputError: unknown mode, or a region that is not four numbers.
+        InputError: unknown mode, or a bad region (see `regions.read_region`).
     """
     if message.mode not in MODES:
         raise InputError(f"mode: expected 0..3 (Command.MODE_*), got {message.mode}")
@@ -53,18 +54,9 @@ def to_command(message: msg.Command) -> Command:
         time_to_live_s=_meant(message.time_to_live_s),
         priority=message.priority,
         camera=message.camera,
-        region=_region_of(message.region),
+        region=read_region([_meant(value) for value in message.region]),
         asr_confidence=_meant(message.asr_confidence),
     )
-
-
-def _region_of(values: Any) -> Box | None:
-    if len(values) not in (0, 4):
-        raise InputError(f"region: expected xyxy as 4 numbers or none, got {len(values)}")
-    if not len(values):
-        return None
-    x_min, y_min, x_max, y_max = (_meant(value) for value in values)
-    return x_min, y_min, x_max, y_max
 
 
 def _meant(value: float) -> float:

@@ -21,6 +21,7 @@ from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
+from vision_llm_ros.runtime.regions import within
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 from vision_llm_ros.runtime.set_route import SetRoute
 from vision_llm_ros.runtime.video_route import VideoRoute
@@ -69,7 +70,8 @@ class TorchEngine:
         trained = frozenset(Task(name) for name in manifest.trained)
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
         segments = any(Task.SEGMENT in route.tasks for route in further)
-        routes = (self.sets, VideoRoute(self.sets, runtime, segments), *further)
+        self.video = VideoRoute(self.sets, runtime, segments)
+        routes = (self.sets, self.video, *further)
         self._routes: dict[Task, Route] = {task: route for route in routes for task in route.tasks}
         self._hash = weights.joint_hash(route.weights_hash for route in (self.sets, *further))
 
@@ -107,16 +109,26 @@ class TorchEngine:
                 raise UnsupportedTaskError(f"Model {self.name!r} cannot {spec.task}; it serves {served}")
         try:
             with torch.inference_mode(), arithmetic(self._device, self._dtype):
-                view = View(frame, self.model, lambda spec: self._answer(view, spec))
+                self.video.remember(frame)
+                view = self._view(frame)
                 return tuple(self._answer(view, spec) for spec in specs)
         except VisionLLMError:
             raise
         except Exception as error:
             raise EngineError(f"{self.name} failed on a {frame.size_wh_px} frame: {error}") from error
 
+    def _view(self, frame: Frame) -> View:
+        view = View(frame, self.model, lambda spec: self._answer(view, spec))
+        return view
+
     def _answer(self, view: View, spec: TaskSpec) -> Perception:
         watch = Stopwatch()
-        perception = self._routes[spec.task].answer(view, spec, watch)
+
+        def answer(frame: Frame, wanted: TaskSpec) -> Perception:
+            seen = view if frame is view.frame else self._view(frame)
+            return self._routes[wanted.task].answer(seen, wanted, watch)
+
+        perception = within(answer, view.frame, spec)
         return replace(perception, stage_ms=view.watch.stage_ms | watch.stage_ms | perception.stage_ms)
 
 

@@ -16,6 +16,7 @@ def spec_values(spec: TaskSpec) -> dict[str, Any]:
         "mode": str(spec.mode),
         "rate_hz": spec.rate_hz,
         "region_xyxy": list(spec.region),
+        "prompt": None if spec.prompt is None else {"kind": str(spec.prompt.kind), "points_xy": spec.prompt.points_xy},
     }
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from vision_llm_ros.config import NodeConfig
 from vision_llm_ros.errors import CommandError, ConfigError
 from vision_llm_ros.interfaces import Command, CommandState, Mode, Task, TaskSpec
+from vision_llm_ros.language.pointing import spell_out
 from vision_llm_ros.language.saying import describe
+from vision_llm_ros.runtime.regions import marked
 
 Parser = Callable[[str], TaskSpec]
 MAX_TEXT = 500
@@ -106,7 +108,7 @@ class CommandBook:
             self._check_fields(command)
             if command.mode is Mode.STOP:
                 return TaskSpec(Task.STOP, mode=Mode.STOP)
-            spec = self._parse(command.text)
+            spec = self._parse(command.text if command.region is None else spell_out(command.text))
             return spec if spec.task is Task.STOP else self._resolved(command, spec)
         except CommandError as error:
             return error
@@ -225,8 +227,8 @@ class CommandBook:
             raise CommandError(f"This model cannot {spec.task}; it serves: {served}")
         mode = command.mode or (Mode.CONTINUOUS if command.rate_hz > 0 else spec.mode)
         rate_hz = command.rate_hz or spec.rate_hz or self.config.default_rate_hz
-        region = spec.region if command.region is None else command.region
-        return replace(spec, mode=mode, rate_hz=rate_hz if mode is Mode.CONTINUOUS else 0.0, region=region)
+        spec = replace(spec, mode=mode, rate_hz=rate_hz if mode is Mode.CONTINUOUS else 0.0)
+        return marked(spec, command.region)
 
     def _check_room(self, command: Command, spec: TaskSpec, guest: bool) -> TaskSpec | CommandError:
         if command.camera and command.camera not in self.cameras and not guest:

@@ -16,9 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_llm_ros.config import VideoConfig
-from vision_llm_ros.interfaces import Box, Caption, Detection, Frame, Mask, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import (
+    WHOLE_IMAGE,
+    Box,
+    Caption,
+    Detection,
+    Frame,
+    Mask,
+    Perception,
+    Status,
+    Task,
+    TaskSpec,
+)
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.runtime.memory import Found, FrameMemory, Remembered
+from vision_llm_ros.runtime.regions import select
 from vision_llm_ros.runtime.tracking import Track, Tracker, overlaps, place_of
 
 MAX_FOLLOWED = 32
@@ -46,12 +58,14 @@ class _Followed:
 
     Attributes:
         targets: ids of the objects chosen where the command names a number of them ("the red car").
+        chosen: whether there has been a target.
         cutout: the last mask, cropped to the box of the target.
     """
 
     tracker: Tracker
     last_s: float = float("-inf")
     targets: list[int] = field(default_factory=list)
+    chosen: bool = False
     cutout: NDArray[np.bool_] | None = None
 
 
@@ -79,11 +93,12 @@ class Video:
             after the last is forgotten. A single target carries its mask where the model segments.
         """
         followed, now_s = self._state(frame, spec)
-        found = eyes.detect(frame, replace(spec, task=Task.DETECT, max_objects=0))
+        wanted = replace(spec, task=Task.DETECT, max_objects=0, prompt=None)
+        found = eyes.detect(frame, wanted if spec.prompt is None else replace(wanted, region=WHOLE_IMAGE))
         seen = followed.tracker.update(now_s, found, _appearances(eyes, frame, found))
         known = followed.tracker.known()
         if spec.max_objects:
-            _choose(followed, known, seen, spec.max_objects)
+            _choose(followed, known, _marked(followed, seen, spec, frame), spec.max_objects)
             seen = tuple(item for item in seen if item.track_id in followed.targets)
             known = [track for track in known if track.id in followed.targets]
         if not seen:
@@ -151,6 +166,14 @@ def _choose(followed: _Followed, known: Sequence[Track], seen: Sequence[Detectio
     followed.targets = [target for target in followed.targets if target in remembered]
     others = [item.track_id for item in seen if item.track_id not in followed.targets]
     followed.targets += others[: number - len(followed.targets)]
+    followed.chosen = followed.chosen or bool(followed.targets)
+
+
+def _marked(followed: _Followed, seen: Sequence[Detection], spec: TaskSpec, frame: Frame) -> Sequence[Detection]:
+    """What a mark means in the first frame that shows something there; once chosen, a target may go anywhere."""
+    if spec.prompt is None:
+        return seen
+    return () if followed.chosen else select(seen, spec.prompt, frame.size_wh_px)
 
 
 def _lost(known: Sequence[Track], now_s: float) -> str:
@@ -165,7 +188,8 @@ def _lost(known: Sequence[Track], now_s: float) -> str:
 
 def _masks(followed: _Followed, frame: Frame, target: Detection, spec: TaskSpec, eyes: Eyes) -> tuple[Mask, ...]:
     """The segmenter's mask of the target; where it misses, the last mask moves along with the box."""
-    wanted = replace(spec, task=Task.SEGMENT, phrase=spec.phrase or target.label, max_objects=0)
+    wanted = replace(spec, task=Task.SEGMENT, phrase=spec.phrase or target.label, max_objects=0, prompt=None)
+    wanted = wanted if spec.prompt is None else replace(wanted, region=WHOLE_IMAGE)
     candidates = eyes.segment(frame, wanted)
     boxes = np.array([mask.box_xyxy_px for mask in candidates]).reshape(-1, 4)
     agree = overlaps(np.array([target.box_xyxy_px]), boxes)[0]

@@ -36,6 +36,11 @@ class VideoRoute:
         weak = replace(runtime, score_threshold=min(runtime.score_threshold, runtime.track_weak_score))
         self._sets = SetRoute(sets.model, sets.tasks, sets.weights_hash, weak)
 
+    def remember(self, frame: Frame) -> None:
+        """Keep a frame for questions about the past."""
+        if self.tasks:
+            self.video.memory.note(frame)
+
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`."""
         return self.video.answer(view.frame, spec, _ViewEyes(view, self._sets, self.segments, watch))
