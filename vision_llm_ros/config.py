@@ -204,6 +204,16 @@ class QFormerConfig:
     text_input: bool = setting(True, "the queries read the instruction too (InstructBLIP)")
     llm_layers: int = setting(0, "layers of the LLM that write text; 0 means all", low=0, high=200)
     tags: tuple[str, ...] = setting((), "words that captions often use, guessed for every picture")
+    match_similarity: float = setting(12.0, "weight of ITC's cosine in the logit that a sentence fits")
+    match_fit: float = setting(0.5, "weight of ITM's logit in it")
+    match_bias: float = setting(-5.0, "offset of it")
+    match_threshold: float = setting(0.5, "probability from which a sentence is said to fit", low=0.0, high=1.0)
+    caption_match: float = setting(2.0, "weight of the cosine against the mean log-probability of a caption", low=0.0)
+    presence_writer: float = setting(0.5, "weight of the language model's logit in the logit of yes")
+    presence_detector: float = setting(6.0, "weight of the detector's best score in it")
+    presence_bias: float = setting(-2.0, "offset of it")
+    count_detector: float = setting(1.0, "nats lost for each object more or less than the detector's", low=0.0)
+    answer_threshold: float = setting(0.35, "answers less sure than this are 'not sure'", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -298,16 +308,17 @@ class MaskConfig:
     """The referring mask network (PixelLM) beside the VisionLLM route; it shares pyramid, text encoder and LLM."""
 
     candidates: int = setting(24, "image tokens: likely objects handed to the language model", low=1, high=300)
-    width: int = setting(64, "channels of the pixel decoder", low=16, high=1024)
+    width: int = setting(96, "channels of the pixel decoder", low=16, high=1024)
     num_heads: int = setting(4, "attention heads of the pixel decoder", low=1, high=64)
     depth: int = setting(1, "two-way blocks per scale", low=1, high=4)
-    feedforward: int = setting(128, "hidden width of the pixel decoder's feed-forward blocks", low=16, high=8192)
+    feedforward: int = setting(192, "hidden width of the pixel decoder's feed-forward blocks", low=16, high=8192)
     scales: str = setting("16/8", "strides of the two maps that are decoded", choices=("16/8", "32/16"))
     llm_layers: int = setting(4, "first layers of the LLM used", low=1, high=200)
     lora_rank: int = setting(8, "rank of the adapter on q and v; 0 trains none", low=0, high=512)
     lora_alpha: int = setting(16, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
-    box_prompt: bool = setting(True, "a mask starts from its candidate's box; false: from a learned vector")
+    box_prompt: bool = setting(True, "a mask is decoded around its candidate's box; false: over the whole picture")
+    grid: int = setting(16, "cells along a window's side at the fine scale; a mask has twice as many", low=4, high=128)
     threshold: float = setting(0.5, "least probability of a target that is answered, 0..1", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
@@ -359,7 +370,9 @@ class PromptConfig(LoopConfig):
     warmup_steps: int = setting(20, "linear warm-up", low=0)
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
     captions_a_picture: int = setting(4, "told side by side", low=1, high=32)
-    answer_share: float = setting(0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0)
+    answer_share: float = setting(
+        0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0
+    )
 
 
 # Settings by the name that a weights folder keeps of them: one entry a system.

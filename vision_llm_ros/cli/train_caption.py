@@ -56,7 +56,7 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
     network = dataclasses.replace(config_of(args.init), llm_layers=args.llm_layers, text_input=not args.deaf)
     model, blip = train_align.build(args, network, config)
     data = train_align.read_data(args, model, blip)
-    writer = PromptWriter(model.llm, network.llm_layers).to(model.device)
+    writer = PromptWriter(model.llm, network.llm_layers, network.tags).to(model.device)
     prompts = PromptData(data, writer, model.llm, questions, config.captions_a_picture)
     trainer = PromptTrainer(stage, blip, writer, model.llm, prompts, config, Path(args.out), model.device)
     train_align.follow(args, stage, network, config, trainer)

@@ -7,6 +7,7 @@ sentence while it sees the picture. The text side of ITC is the frozen text enco
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.config import QFormerConfig
+from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.prompt_writer import Prompt, PromptWriter
 from vision_llm_ros.model.proposals import NUM_CONCEPTS
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens
 from vision_llm_ros.model.qformer_image import ImageInput, Seen
@@ -23,6 +26,7 @@ from vision_llm_ros.model.qformer_image import ImageInput, Seen
 PART = "qformer"
 _FIRST_TEMPERATURE = 0.07
 _COUNTED = 0.3
+_NOWHERE = -20.0
 
 
 class Writer(nn.Module):
@@ -150,6 +154,14 @@ class Blip(nn.Module):
         text = instruction if self.config.text_input else None
         queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL, queries=self.teller.queries)
         return self.teller.project(queries)  # type: ignore[no-any-return]
+
+    def prompt(self, writer: PromptWriter, seen: Seen, instruction: Tokens, region: Box = WHOLE_IMAGE) -> Prompt:
+        """What the language model reads of pictures, or of a region of them."""
+        keys, visible = self.image(seen, region)
+        soft = self.soft_prompt(keys, visible, instruction)
+        there = visible[:, -seen.semantics.shape[1] :].unsqueeze(-1)
+        seen = replace(seen, semantics=seen.semantics.masked_fill(~there, _NOWHERE))
+        return writer.prompt(soft, seen, self.scene.tags(self.scene(seen, visible)))
 
 
 def similarity(image_vectors: Tensor, text_vectors: Tensor) -> Tensor:

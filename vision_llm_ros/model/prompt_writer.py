@@ -1,17 +1,19 @@
 """The frozen language model reads a picture as soft prompt tokens and writes (BLIP-2, section 3.3).
 
-It reads, with the queries' soft prompt q, the names of what the detector is sure of n, and the instruction:
+It reads the queries' soft prompt q, names n of what the detector is sure of, words w that a caption probably has, and
+the instruction:
 
-    q0 q1 ... q15  n0 n1 ...  a  photo  of   a  dog  on  ...  \\n
-    soft prompt    names      instruction    text
+    q0 q1 ... q15  n0 n1 ...  w0 w1 ...  a  photo  of   a  dog  on  ...  \\n
+    soft prompt    names      words      instruction    text
 
-A name is no learnt token but the language model's own embedding of the concept's name: the published models have no
-detector to ask; here it says in words what 135 M frozen parameters can read at once.
+Names and words are no learnt tokens but the language model's own embeddings: the published soft prompt learns from
+millions of captions to say in tokens what 135 M frozen parameters understand, ours has a few thousand.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +32,7 @@ IGNORED = -100
 PROMPTS = {"": "a photo of", "short": "a short caption:", "long": "a detailed description:"}
 QUESTION = "Question: {} Answer:"
 _SURE = 0.4
-_NAMES = 8
+_NAMES, _WORDS = 6, 10
 
 
 @dataclass(frozen=True)
@@ -52,15 +54,17 @@ class Written:
 class PromptWriter(nn.Module):
     """Names of objects, and the tokens that may be written; the language model itself is not part of it."""
 
-    def __init__(self, llm: LanguageModel, num_layers: int) -> None:
-        """Load as many layers of the language model as are to write; 0 means all."""
+    def __init__(self, llm: LanguageModel, num_layers: int, tags: tuple[str, ...]) -> None:
+        """Load as many layers of the language model as are to write; 0 means all.
+
+        Args:
+            tags: the words that are guessed, in the order of their logits.
+        """
         super().__init__()
         llm.deepen(num_layers)
         self.num_layers = num_layers
-        ids = [llm.tokenizer(f" {name}", add_special_tokens=False)["input_ids"] for name in COCO_CLASSES]
-        device = llm.base.embed_tokens.weight.device
-        rows = [llm.embed_text(torch.tensor(each, device=device)).mean(0) for each in ids]
-        self.register_buffer("names", torch.stack(rows).detach().float(), persistent=False)
+        self.register_buffer("names", _embeddings(llm, COCO_CLASSES), persistent=False)
+        self.register_buffer("words", _embeddings(llm, tags), persistent=False)
         self.register_buffer("listed", torch.ones(llm.base.config.vocab_size))
         self.end = int(llm.tokenizer("\n", add_special_tokens=False)["input_ids"][-1])
 
@@ -75,13 +79,20 @@ class PromptWriter(nn.Module):
         """int[V]: the tokens that may be written."""
         return self.listed.nonzero().flatten()
 
-    def prompt(self, soft: Tensor, seen: Seen) -> Prompt:
-        """Soft prompt float[B, Q, D] and the names of what the detector is sure of, surest first."""
-        semantics = seen.semantics[:, :_NAMES]
+    def prompt(self, soft: Tensor, seen: Seen, tags: Tensor) -> Prompt:
+        """Put together what is read of a picture.
+
+        Args:
+            soft: float[B, Q, D].
+            tags: float[B, T], how probable each word is.
+        """
+        best = seen.semantics.amax(-1).topk(min(_NAMES, seen.semantics.shape[1]), -1).indices
+        semantics = seen.semantics.gather(1, best.unsqueeze(-1).expand(-1, -1, seen.semantics.shape[-1]))
         names = semantics.softmax(-1) @ self.names
         sure = semantics.amax(-1).sigmoid() > _SURE
-        real = torch.cat([sure.new_ones(soft.shape[:2]), sure], 1)
-        return Prompt(torch.cat([soft, names], 1), real)
+        likely = tags.topk(min(_WORDS, tags.shape[1]), -1).indices
+        real = torch.cat([sure.new_ones(soft.shape[:2]), sure, sure.new_ones(likely.shape)], 1)
+        return Prompt(torch.cat([soft, names, self.words[likely]], 1), real)
 
     def forward(self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor) -> Tensor:
         """Cross-entropy of several texts a picture, none of which sees another.
@@ -179,6 +190,14 @@ class PromptWriter(nn.Module):
         attend = torch.ones(len(embeds), count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
         attend[:, :, : real.shape[1]] &= real.unsqueeze(1)
         return llm.advance(embeds, positions, attend, cache)[:, -1]
+
+
+def _embeddings(llm: LanguageModel, phrases: Sequence[str]) -> Tensor:
+    """float[N, D]: the mean of the embeddings of each phrase's tokens."""
+    device = llm.base.embed_tokens.weight.device
+    ids = [llm.tokenizer(f" {phrase}", add_special_tokens=False)["input_ids"] for phrase in phrases]
+    rows = [llm.embed_text(torch.tensor(each, device=device)).mean(0) for each in ids]
+    return torch.stack(rows).detach().float() if rows else torch.zeros(0, llm.width, device=device)
 
 
 def _tree_mask(before: int, count: int, length: int, device: torch.device) -> Tensor:

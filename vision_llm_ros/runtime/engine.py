@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.regions import within
+from vision_llm_ros.runtime.restored_first import on_restored
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 from vision_llm_ros.runtime.set_route import SetRoute
 from vision_llm_ros.runtime.video_route import VideoRoute
@@ -37,6 +39,7 @@ _PLACES = (
 # (folder, the VisionLLM in memory, RuntimeConfig).
 _FURTHER: dict[str, str] = {
     "text": "vision_llm_ros.runtime.decoder_text_route:load_route",
+    "qformer": "vision_llm_ros.runtime.text_route:load_route",
     "restore": "vision_llm_ros.runtime.restore_route:load_route",
     "mask": "vision_llm_ros.runtime.mask_route:load_route",
 }
@@ -107,6 +110,8 @@ class TorchEngine:
             if spec.task not in self.tasks:
                 served = ", ".join(sorted(self.tasks))
                 raise UnsupportedTaskError(f"Model {self.name!r} cannot {spec.task}; it serves {served}")
+            if spec.restore_first and Task.RESTORE not in self.tasks:
+                raise UnsupportedTaskError(f"Model {self.name!r} cannot restore a frame before it answers")
         try:
             with torch.inference_mode(), arithmetic(self._device, self._dtype):
                 self.video.remember(frame)
@@ -128,7 +133,7 @@ class TorchEngine:
             seen = view if frame is view.frame else self._view(frame)
             return self._routes[wanted.task].answer(seen, wanted, watch)
 
-        perception = within(answer, view.frame, spec)
+        perception = on_restored(partial(within, answer), view.frame, spec)
         return replace(perception, stage_ms=view.watch.stage_ms | watch.stage_ms | perception.stage_ms)
 
 

@@ -77,7 +77,8 @@ class AlignTrainer(Loop[AlignBatch]):
         itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], table[:pairs, :pairs])
         told = torch.arange(len(keys))[-min(config.told, len(keys)) :]
         itg = self._writing_loss(keys[told], visible[told], batch.text[told])
-        return itc + itm + itg, {"itc": float(itc), "itm": float(itm), "itg": float(itg)}
+        parts = {"itc": itc, "itm": itm, "itg": itg}
+        return itc + itm + itg, {name: float(part.detach()) for name, part in parts.items()}
 
     def _fit_loss(self, keys: Tensor, visible: Tensor, text: Tokens, table: Tensor) -> Tensor:
         """ITM: each pair, each sentence with a hard picture, each picture with a hard sentence."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from vision_llm_ros.config import PromptConfig
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.interfaces import Task
+from vision_llm_ros.language.questions import CANDIDATES
 from vision_llm_ros.model.blip import Blip
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.prompt_writer import IGNORED, PROMPTS, QUESTION, PromptWriter
@@ -24,7 +25,7 @@ from vision_llm_ros.model.qformer import Tokens, tokenize
 from vision_llm_ros.model.qformer_image import Seen
 from vision_llm_ros.training.align_data import AlignData, mirrored_some
 from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.question_data import CANDIDATES, Question
+from vision_llm_ros.training.question_data import Question
 
 _SIDED = re.compile(r"\b(?:left|right)\b")
 _LENGTHS, _LENGTH_SHARES = ("", "short", "long"), (0.7, 0.15, 0.15)
@@ -171,8 +172,6 @@ class PromptTrainer(Loop[PromptBatch]):
         return [(self.data.ask if asking else self.data.describe)(self.config.batch_size, seed)]
 
     def loss(self, batch: PromptBatch) -> tuple[Tensor, dict[str, float]]:
-        keys, visible = self.blip.image(batch.seen)
-        soft = self.blip.soft_prompt(keys, visible, batch.instruction)
-        prompt = self.writer.prompt(soft, batch.seen)
+        prompt = self.blip.prompt(self.writer, batch.seen, batch.instruction)
         loss = self.writer(self.llm, prompt, batch.asked, batch.texts, batch.wanted)
         return loss, {"words": float(loss.detach())}

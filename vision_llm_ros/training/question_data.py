@@ -11,15 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vision_llm_ros.language.lexicon import plural
+from vision_llm_ros.language.questions import NUMBERS, SIDES
 from vision_llm_ros.training.datasets import Instance, InstanceSet, Picture
 
-YES_NO = ("yes", "no")
-SIDES = ("left", "right")
-NUMBERS = tuple(str(count) for count in range(13))
 # upper ends of hue in OpenCV's half degrees, by name; grey, black and white are told by saturation and value
 _HUES = ((8, "red"), (20, "orange"), (33, "yellow"), (85, "green"), (130, "blue"), (160, "purple"), (180, "red"))
-COLOURS = ("black", "white", "gray", *dict.fromkeys(name for _, name in _HUES), "brown")
-CANDIDATES = {"presence": YES_NO, "count": NUMBERS, "side": SIDES, "colour": COLOURS}
 _FORMS = {
     "presence": ("is there {a} {one} in the picture?", "is there {a} {one}?", "can you see {a} {one}?"),
     "count": ("how many {many} are there?", "how many {many} are in the picture?", "how many {many} can you see?"),
@@ -33,7 +29,7 @@ _SMALLEST_COLOURED_PX = 600
 
 @dataclass(frozen=True)
 class Question:
-    """A question about one picture, its answer, its kind (a key of `CANDIDATES`) and the class it is about."""
+    """A question about one picture, its answer, its kind and the class it is about."""
 
     image_id: int
     text: str

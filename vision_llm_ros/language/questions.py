@@ -1,0 +1,82 @@
+"""What kind of answer a question wants, and about what."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vision_llm_ros.language.lexicon import singular
+
+_PLACE = r"(?: (?:in|on|at|within) (?:the|this|that) (?:picture|image|photo|photograph|frame|scene|view))?"
+_THING = r"(?P<thing>[a-z][a-z -]*?)"
+_ANY = r"(?:(?:an?|any|some|the|one) )"
+_COLOUR = r"colou?rs?"
+_FORMS = {
+    "presence": (
+        rf"(?:is|are) there {_ANY}?{_THING}(?: (?:there|here|visible))?{_PLACE}",
+        rf"(?:can|do|could) you see {_ANY}?{_THING}{_PLACE}",
+        rf"does (?:the|this) (?:picture|image|photo|scene) (?:show|have|contain) {_ANY}?{_THING}",
+    ),
+    "count": (
+        rf"how many {_THING} (?:can|do) you see{_PLACE}",
+        rf"how many {_THING}(?: (?:are|is))?(?: (?:there|here|visible))?{_PLACE}",
+    ),
+    "side": (rf"is (?:the )?{_THING} (?:on|to) the left or (?:on |to )?(?:the )?right(?: side)?{_PLACE}",),
+    "colour": (rf"(?:what|which) {_COLOUR} (?:is|are) (?:the |this |that )?{_THING}{_PLACE}",),
+}
+_PATTERNS = [(kind, re.compile(form)) for kind, forms in _FORMS.items() for form in forms]
+_RELATION = re.compile(r" (?:on|in|at|with|near|under|behind|beside|next|of|that|who|which) ")
+_PRONOUNS = ("it", "they", "them", "he", "she", "one")
+
+
+class Kind(StrEnum):
+    """Answers of the first four come from a closed set."""
+
+    PRESENCE = "presence"
+    COUNT = "count"
+    SIDE = "side"
+    COLOUR = "colour"
+    OPEN = "open"
+
+
+YES_NO = ("yes", "no")
+NUMBERS = tuple(map(str, range(13)))
+SIDES = ("left", "right")
+COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "brown")
+CANDIDATES = {Kind.PRESENCE: YES_NO, Kind.COUNT: NUMBERS, Kind.SIDE: SIDES, Kind.COLOUR: COLOURS}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question, the kind of its answer, and the singular name of what it is about; "" where that is no plain noun."""
+
+    text: str
+    kind: Kind
+    label: str = ""
+
+
+def understand(question: str, spoken_of: str = "") -> Asked:
+    """Find what is asked.
+
+    Args:
+        spoken_of: what earlier questions were about: "it" means that.
+    """
+    text = " ".join(question.lower().split())
+    for kind, pattern in _PATTERNS:
+        if found := pattern.fullmatch(text.rstrip(" ?.")):
+            label = _thing(found["thing"], spoken_of)
+            named = _named(text, found, label) if found["thing"] in _PRONOUNS else text
+            return Asked(named, Kind(kind), label)
+    return Asked(text, Kind.OPEN)
+
+
+def _thing(thing: str, spoken_of: str) -> str:
+    if thing in _PRONOUNS:
+        return spoken_of
+    return "" if _RELATION.search(thing) else singular(thing)
+
+
+def _named(text: str, found: re.Match[str], label: str) -> str:
+    """The question with the pronoun replaced by what it stands for."""
+    return f"{text[: found.start('thing')]}the {label}{text[found.end('thing') :]}" if label else text

@@ -1,0 +1,99 @@
+"""Pictures and sentences compared: ITC for many, ITM for the likeliest, one calibrated probability."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Frame, Perception, TaskSpec
+from vision_llm_ros.model.blip import Blip, similarity
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.qformer import tokenize
+from vision_llm_ros.model.qformer_image import Seen
+from vision_llm_ros.runtime.routes import View
+
+_PAIRS_A_CALL = 64
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture as matching sees it: its features, and ITC's vectors float[1, Q, M]."""
+
+    seen: Seen
+    keys: Tensor
+    visible: Tensor
+    vectors: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a sentence fits a picture: ITC's cosine, ITM's logit, and the probability of both together."""
+
+    similarity: float
+    fit_logit: float
+    probability: float
+
+
+class Matcher:
+    """Compares pictures with sentences; words are computed once and remembered by the text encoder."""
+
+    def __init__(self, model: VisionLLM, blip: Blip) -> None:
+        self.model, self.blip, self.config = model, blip, blip.config
+
+    def look(self, view: View, region: Box = WHOLE_IMAGE) -> Look:
+        """The sentence-free part, once per picture and region."""
+        return self.look_at(self.blip.image.see(view.pyramid, view.image.dense), region)
+
+    @torch.inference_mode()
+    def look_at(self, seen: Seen, region: Box = WHOLE_IMAGE) -> Look:
+        """The same for features computed before."""
+        keys, visible = self.blip.image(seen, region)
+        return Look(seen, keys, visible, self.blip.image_vectors(keys, visible, self.blip.scene(seen, visible)))
+
+    @torch.inference_mode()
+    def look_frame(self, frame: Frame) -> Look:
+        """A frame outside of the engine's own stream."""
+        return self.look(View(frame, self.model, _nobody))
+
+    @torch.inference_mode()
+    def similarities(self, looks: Sequence[Look], sentences: Sequence[str]) -> Tensor:
+        """ITC: cosines float[len(looks), len(sentences)]."""
+        texts = self.blip.text_vectors(self.model.text_encoder(tuple(plain(text) for text in sentences)))
+        return similarity(torch.cat([look.vectors for look in looks]), texts)
+
+    @torch.inference_mode()
+    def fit_logits(self, pairs: Sequence[tuple[Look, str]]) -> Tensor:
+        """ITM: float[len(pairs)], positive where the sentence fits."""
+        found = []
+        for start in range(0, len(pairs), _PAIRS_A_CALL):
+            part = pairs[start : start + _PAIRS_A_CALL]
+            keys, visible = (torch.cat([getattr(look, name) for look, _ in part]) for name in ("keys", "visible"))
+            text = tokenize(self.model.text_encoder, [plain(sentence) for _, sentence in part])
+            logits = self.blip.fit_logits(keys, visible, text)
+            found.append(logits[:, 1] - logits[:, 0])
+        return torch.cat(found)
+
+    def fits(self, pairs: Sequence[tuple[Look, str]]) -> list[Fit]:
+        """Both, and the calibrated probability that the sentence is true of the picture."""
+        cosines = [float(self.similarities([look], [text])) for look, text in pairs]
+        logits = self.fit_logits(pairs).tolist()
+        return [Fit(c, l, self.probability(c, l)) for c, l in zip(cosines, logits, strict=True)]
+
+    def probability(self, cosine: float, fit_logit: float) -> float:
+        """Calibrated on pairs held out from training, half of them shuffled."""
+        config = self.config
+        logit = config.match_similarity * cosine + config.match_fit * fit_logit + config.match_bias
+        return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+
+
+def plain(sentence: str) -> str:
+    """Lower-case, one line, without a full stop: as captions are learnt."""
+    return " ".join(sentence.lower().split()).rstrip(" .!?")
+
+
+def _nobody(spec: TaskSpec) -> Perception:
+    raise AssertionError(f"Nobody to ask for {spec.task}")
