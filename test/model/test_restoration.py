@@ -171,7 +171,8 @@ def test_a_seam_between_unequal_tiles_is_a_ramp() -> None:
 def stirred_detail() -> DetailNet:
     torch.manual_seed(0)
     net = DetailNet(CONFIG)
-    torch.nn.init.normal_(net.leave.weight, std=0.1)
+    for last in net.leave:
+        torch.nn.init.normal_(last.weight, std=0.1)
     return net.eval()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from vision_llm_ros.language.patterns import PICTURE, THINGS, any_of, words
 
@@ -130,6 +131,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     (INPAINT, rf"(?:remove|erase|delete|inpaint|paint over|take) {THINGS}? ?(?:from|out of|in) {PICTURE}"),
     (INPAINT, rf"inpaint {THINGS}"),
 )
+_THEN = re.compile(r",? (?:and then|and afterwards|and|then|afterwards|before) |, ")
 _RESTORE = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
 
 
@@ -145,6 +147,16 @@ def restore_request(text: str) -> tuple[str, str] | None:
         if found:
             return kind, (found.groupdict().get("things") or "").strip()
     return ("", "") if _several(text) else None
+
+
+def restored_before(text: str) -> Iterator[tuple[str, str]]:
+    """The ways to read a sentence as a wish to restore the picture and then something else: (kind, the rest)."""
+    if restore_request(text) is not None:
+        return
+    for joint in _THEN.finditer(text):
+        wanted = restore_request(text[: joint.start()])
+        if wanted is not None and wanted[0] != INPAINT:
+            yield wanted[0], text[joint.end() :]
 
 
 def _several(text: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from vision_llm_ros.errors import CommandError, VisionLLMError
 from vision_llm_ros.interfaces import Mode, Task, TaskSpec, TextSimilarity
+from vision_llm_ros.language.damage import restored_before
 from vision_llm_ros.language.instructions import is_instruction, parse_instruction
 from vision_llm_ros.language.lexicon import Lexicon
 from vision_llm_ros.language.modifiers import Timing, region_last, take_timing
@@ -62,11 +63,23 @@ class CommandParser:
         text, steady = plain_verb(region_last(text))
         timing = replace(timing, continuous=timing.continuous or (steady and not timing.once))
         request = Request(text, source, timing)
+        if (spec := self._restored_first(request)) is not None:
+            return _timed(spec, timing)
         for rule in self._rules.all:
             spec = rule(request)
             if spec is not None:
                 return _timed(spec, timing)
         raise self._not_understood(request)
+
+    def _restored_first(self, request: Request) -> TaskSpec | None:
+        """Two commands in one sentence, of which the first is to restore the picture for the second."""
+        for kind, rest in restored_before(request.text):
+            text, _ = plain_verb(region_last(rest))
+            for rule in self._rules.after_restoring:
+                spec = rule(replace(request, text=text))
+                if spec is not None:
+                    return replace(spec, restore_first=True, restore_kind=kind)
+        return None
 
     def _not_understood(self, request: Request) -> CommandError:
         text = strip_filler(request.text)

@@ -55,6 +55,11 @@ class Rules:
             self.segment, self.ground, self.detect, self.answer, self.describe_object, self.bare_list,
         )  # fmt: skip
 
+    @property
+    def after_restoring(self) -> tuple[Callable[[Request], TaskSpec | None], ...]:
+        """Those of tasks that look at a picture, restored beforehand or not."""
+        return self.caption, self.count, self.polygon, self.segment, self.ground, self.detect, self.answer
+
     def stop(self, request: Request) -> TaskSpec | None:
         found = first_match(intents.STOP, request.text)
         if found is None:

@@ -39,6 +39,8 @@ def describe(spec: TaskSpec) -> str:
     What was taken for something else follows in brackets ("sofa as couch").
     """
     sentence = spec.instruction or _WRITERS[spec.task](spec)
+    if spec.restore_first:
+        sentence = f"{_RESTORE_WORDS[spec.restore_kind]} and {sentence}"
     return f"{sentence} ({'; '.join(spec.heard)})" if spec.heard else sentence
 
 

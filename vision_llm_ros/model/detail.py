@@ -23,7 +23,7 @@ _GATE_LEAST = 0.2  # a gate that closes wholly would never learn to open again
 
 
 class GatedBlock(nn.Module):
-    """Normalise, widen, look around (depthwise), multiply the halves, add; a fresh block changes little.
+    """Normalise, widen, look around (depthwise), multiply the halves, add as much as the kind of damage calls for.
 
     Source: NAFNet, section 3, without channel attention, whose pooling would make tiles differ from whole frames.
     """
@@ -32,13 +32,27 @@ class GatedBlock(nn.Module):
         super().__init__()
         self.wide, self.narrow = nn.Conv2d(width, 2 * width, 1), nn.Conv2d(width, width, 1)
         self.depthwise = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
-        self.scale = nn.Parameter(torch.full((width, 1, 1), 0.1))
+        self.scale = nn.Parameter(torch.full((len(KINDS), width, 1, 1), 0.1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """float[B, C, H, W] to the same shape."""
+    def forward(self, x: Tensor, kinds: Tensor) -> Tensor:
+        """float[B, C, H, W] to the same shape; kinds int[B]."""
         normal = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
         first, second = self.depthwise(self.wide(normal)).chunk(2, 1)
-        return x + self.scale * self.narrow(first * second)  # type: ignore[no-any-return]
+        return x + self.scale[kinds] * self.narrow(first * second)
+
+
+class GatedBlocks(nn.Module):
+    """Several in a row."""
+
+    def __init__(self, width: int, number: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(GatedBlock(width) for _ in range(number))
+
+    def forward(self, x: Tensor, kinds: Tensor) -> Tensor:
+        """As `GatedBlock.forward`."""
+        for block in self.blocks:
+            x = block(x, kinds)
+        return x
 
 
 class DetailNet(nn.Module):
@@ -52,10 +66,11 @@ class DetailNet(nn.Module):
         nn.init.normal_(self.kind.weight, std=0.2)
         self.down = nn.ModuleList(nn.Conv2d(a, b, 2, 2) for a, b in itertools.pairwise(widths))
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
-        self.fine = nn.ModuleList(_blocks(width, 2) for width in widths)
-        self.merged = nn.ModuleList(_blocks(width, 2) for width in widths[:-1])
-        self.leave = nn.Conv2d(widths[0], 4 * 4, 3, padding=1)
-        nn.init.normal_(self.leave.weight, std=1e-3)
+        self.fine = nn.ModuleList(GatedBlocks(width, 2) for width in widths)
+        self.merged = nn.ModuleList(GatedBlocks(width, 2) for width in widths[:-1])
+        self.leave = nn.ModuleList(nn.Conv2d(widths[0], 4 * 4, 3, padding=1) for _ in KINDS)
+        for last in self.leave:
+            nn.init.normal_(last.weight, std=1e-3)
 
     def forward(self, images: Tensor, kinds: Tensor) -> Tensor:
         """Restore pictures.
@@ -81,13 +96,14 @@ class DetailNet(nn.Module):
         x = self.enter(functional.pixel_unshuffle(x, 2)) + self.kind(kinds)[:, :, None, None]
         passed = []
         for blocks, down in zip(self.fine, self.down, strict=False):
-            x = blocks(x)
+            x = blocks(x, kinds)
             passed.append(x)
             x = down(x)
-        x = self.fine[-1](x)
+        x = self.fine[-1](x, kinds)
         for earlier, up, blocks in zip(reversed(passed), reversed(self.up), reversed(self.merged), strict=True):
-            x = blocks(earlier + functional.pixel_shuffle(up(x), 2))
-        return functional.pixel_shuffle(self.leave(x), 2)[..., :height, :width]
+            x = blocks(earlier + functional.pixel_shuffle(up(x), 2), kinds)
+        left = [self.leave[kind](one) for kind, one in zip(kinds.tolist(), x.split(1), strict=True)]
+        return functional.pixel_shuffle(torch.cat(left), 2)[..., :height, :width]
 
 
 class DamageEstimator(nn.Module):
@@ -136,7 +152,3 @@ def fill_holes(images: Tensor, holes: Tensor) -> Tensor:
         filled = torch.where(known > 0, filled, spread)
         known = torch.maximum(known, (weight > 0).to(known.dtype))
     return filled
-
-
-def _blocks(width: int, number: int) -> nn.Sequential:
-    return nn.Sequential(*(GatedBlock(width) for _ in range(number)))

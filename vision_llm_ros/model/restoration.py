@@ -48,6 +48,7 @@ class LanguageRestorer(nn.Module):
     def __init__(self, config: RestoreConfig, llm_width: int) -> None:
         super().__init__()
         self.depth, self.num_tokens = config.llm_layers, config.num_tokens
+        self.places = config.visual == "nano"  # whose last channels are the token's place
         self.into, self.out = nn.Linear(config.width, llm_width), nn.Linear(llm_width, config.width)
         self.tasks = nn.Parameter(torch.zeros(len(TASKS), config.task_tokens, llm_width))
 
@@ -59,11 +60,12 @@ class LanguageRestorer(nn.Module):
             features: float[M, D] of clean tiles, which give the scale.
             words: float[N, W], embeddings of N plain words; the place of token n looks like word n.
         """
-        width, content = self.into.in_features, self.into.in_features - self.num_tokens
+        content = self.into.in_features - (self.num_tokens if self.places else 0)
         axes = torch.linalg.qr(torch.randn(self.into.out_features, content, device=words.device))[0]
         scale = features[:, :content].square().sum(1).mean().rsqrt()
         self.into.weight[:, :content] = axes * scale
-        self.into.weight[:, content:width] = words.T * _PLACE_SCALE
+        if self.places:
+            self.into.weight[:, content:] = words.T * _PLACE_SCALE
         self.into.bias.zero_()
         self.out.weight.zero_()
         self.out.weight[:content] = axes.T / scale

@@ -20,8 +20,10 @@ from vision_llm_ros.runtime.routes import Stopwatch, View
 
 RECONSTRUCT = "reconstruct"
 SPATIAL = ("rotate", "flip")
-# Weaker damage is left alone when the sentence does not name it, 0..1 of the strongest learnt.
-LEAST_STRENGTH = 0.2
+NONE = "none"
+# Weaker damage is left alone, 0..1 of the strongest learnt: when the sentence names its kind, and when it does not.
+LEAST_NAMED, LEAST_STRENGTH = 0.08, 0.2
+_AS_IT_IS = "it is returned as it is"
 _MOST_ROUNDS = 2
 _NAMES = {"denoise": "noise", "deblur": "blur", "pepper": "black pixels", "derain": "rain", "mask": "missing blocks"}
 _NEEDED = {"autoencoder", "detail", "estimator"}
@@ -48,8 +50,8 @@ class RestoreRoute:
         with watch.stage("restore"):
             restored, kind, text = self._restored(image, strengths, spec.restore_kind)
         with watch.stage("estimate"):
-            after = strengths if kind in ("none", *SPATIAL) else self.restorer.estimate(restored)
-        pixels = view.frame.image_rgb_u8 if kind == "none" else _to_u8(restored)
+            after = strengths if kind in (NONE, *SPATIAL) else self.restorer.estimate(restored)
+        pixels = view.frame.image_rgb_u8 if kind == NONE else _to_u8(restored)
         before, now = (1 - float(values.max()) for values in (strengths, after))
         return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, before, now))
 
@@ -62,7 +64,10 @@ class RestoreRoute:
             told = "turned a quarter counter-clockwise" if kind == "rotate" else "left and right swapped"
             return moved, kind, told
         if kind in KINDS:
-            return self._undo(image, kind), kind, _told([(kind, float(strengths[KINDS.index(kind)]))])
+            strength = float(strengths[KINDS.index(kind)])
+            if strength < LEAST_NAMED:
+                return image, NONE, f"no {_NAMES[kind]} to be seen (estimated strength {strength:.0%}); {_AS_IT_IS}"
+            return self._undo(image, kind), kind, _told([(kind, strength)])
         if kind:
             raise InputError(f"Expected a kind of {', '.join((*KINDS, *SPATIAL, RECONSTRUCT))}, got {kind!r}")
         return self._whatever_is_wrong(image, strengths)
@@ -78,7 +83,7 @@ class RestoreRoute:
             done.append((kind, strength))
             strengths = self.restorer.estimate(image)
         if not done:
-            return image, "none", "nothing is wrong with the picture; it is returned as it is"
+            return image, NONE, f"nothing is wrong with the picture; {_AS_IT_IS}"
         return image, "+".join(kind for kind, _ in done), _told(done)
 
     def _undo(self, image: Tensor, kind: str) -> Tensor:
