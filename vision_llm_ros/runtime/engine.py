@@ -74,7 +74,7 @@ class TorchEngine:
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
         segments = any(Task.SEGMENT in route.tasks for route in further)
         self.video = VideoRoute(self.sets, runtime, segments)
-        routes = (self.sets, self.video, *further)
+        routes: tuple[Route, ...] = (self.sets, self.video, *further)
         self._routes: dict[Task, Route] = {task: route for route in routes for task in route.tasks}
         self._hash = weights.joint_hash(route.weights_hash for route in (self.sets, *further))
 
