@@ -20,6 +20,7 @@ COMMANDS: tuple[str, ...] = (
     "listen",
     "demo",
     "make-bag",
+    "make-refer",
     "replay",
     "doctor",
     "train",

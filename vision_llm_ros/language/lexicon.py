@@ -30,6 +30,11 @@ from vision_llm_ros.language.words import (
 KNOWN_NOUNS: frozenset[str] = frozenset((*COCO_CLASSES, *OTHER_NOUNS, *SYNONYMS))
 _LONGEST_NOUN_WORDS = max(len(noun.split()) for noun in KNOWN_NOUNS)
 
+_ALWAYS_PLURAL = frozenset(
+    """scissors skis trousers pants jeans shorts glasses sunglasses goggles pliers tweezers headphones earphones earbuds
+    stairs binoculars fireworks clothes tights""".split()
+)
+
 # For all-MiniLM-L6-v2. Of 94 unlisted things 88 % lie above THING, of abstract, foreign and made-up words some 6 %.
 SAME_MEANING = 0.80
 THING = 0.36
@@ -88,8 +93,10 @@ def _forms(word: str) -> list[str]:
 
 
 def plural(noun: str) -> str:
-    """Put a noun into the plural so that `singular` gives it back; "sheep" and the like stay."""
+    """Put a noun into the plural so that `singular` gives it back; "sheep", "skis" and the like stay."""
     before, _, word = noun.rpartition(" ")
+    if word in _ALWAYS_PLURAL:
+        return noun
     irregular = [many for many, one in IRREGULAR_PLURALS.items() if one == word]
     regular = [word[:-1] + "ies"] if word.endswith("y") else []
     tries = (

@@ -61,6 +61,8 @@ def _runs_on(part: str) -> bool:
     """True where an "and" stands inside a phrase: "between the cup and", "the black and"."""
     if "between" in part.split():
         return " and " not in part
+    if (found := _RELATION.match(part)) and not found["anchor"]:  # "the cup on the left and"
+        return False
     return part.split()[-1] in ADJECTIVES and singular(_bare(part)) not in KNOWN_NOUNS
 
 

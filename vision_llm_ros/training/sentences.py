@@ -46,10 +46,11 @@ _MIRRORED = {"left": "right", "right": "left", "leftmost": "rightmost", "rightmo
 
 @dataclass(frozen=True)
 class Meaning:
-    """A phrase and the objects it means, bool[N]."""
+    """A phrase and the objects it means, bool[N]; `kind` names the rule, as in files of referring expressions."""
 
     text: str
     meant: NDArray[np.bool_]
+    kind: str = ""
 
 
 def mirrored_words(text: str) -> str:
@@ -65,7 +66,8 @@ def of_class(scene: Scene, name: str, rng: Rng) -> Meaning:
     if (meant & ~scene.crowd).sum() <= 1 and not (meant & scene.crowd).any():
         forms = ["the {}", "{}", "the {}", *forms[:2]]
     form = str(rng.choice(forms))
-    return Meaning(form.replace("{s}", plural(said)).replace("{}", said), meant)
+    kind = ("absent", "unique", "all")[min(int(meant.sum()), 2)]
+    return Meaning(form.replace("{s}", plural(said)).replace("{}", said), meant, kind)
 
 
 def of_kind(scene: Scene, rng: Rng) -> Meaning:
@@ -73,7 +75,7 @@ def of_kind(scene: Scene, rng: Rng) -> Meaning:
     present = [kind for kind in KINDS if not set(kind[1]).isdisjoint(scene.names)]
     chosen = present if present and rng.random() < 0.85 else list(KINDS)
     calls, names = chosen[int(rng.integers(len(chosen)))]
-    return Meaning(str(rng.choice(calls)), np.array([each in names for each in scene.names], bool))
+    return Meaning(str(rng.choice(calls)), np.array([each in names for each in scene.names], bool), "group")
 
 
 def by_geometry(scene: Scene, rng: Rng) -> Meaning | None:
@@ -124,7 +126,7 @@ def _extreme(scene: Scene, name: str, rng: Rng) -> Meaning | None:
     if values[order[1]] - values[order[0]] < _MARGIN:
         return None
     plain = forms if len(own) == 2 else forms[:2] if axis == 0 else forms[:1]
-    return Meaning(f"the {rng.choice(plain)}".format(name), _only(scene, int(own[order[0]])))
+    return Meaning(f"the {rng.choice(plain)}".format(name), _only(scene, int(own[order[0]])), "position")
 
 
 def _by_size(scene: Scene, name: str, rng: Rng) -> Meaning | None:
@@ -137,7 +139,9 @@ def _by_size(scene: Scene, name: str, rng: Rng) -> Meaning | None:
         words, best, ratio = ("largest", "biggest", "big"), order[-1], areas[order[-1]] / areas[order[-2]]
     else:
         words, best, ratio = ("smallest", "small", "smallest"), order[0], areas[order[1]] / max(areas[order[0]], 1.0)
-    return Meaning(f"the {rng.choice(words)} {name}", _only(scene, int(own[best]))) if ratio >= _LARGER else None
+    if ratio < _LARGER:
+        return None
+    return Meaning(f"the {rng.choice(words)} {name}", _only(scene, int(own[best])), "size")
 
 
 def _counted(scene: Scene, name: str, rng: Rng) -> Meaning | None:
@@ -145,7 +149,7 @@ def _counted(scene: Scene, name: str, rng: Rng) -> Meaning | None:
     if not 2 <= len(own) <= _MOST_NAMED:
         return None
     article = "the " if rng.random() < 0.7 else ""
-    return Meaning(f"{article}{_COUNTS[len(own)]} {plural(name)}", _only(scene, own))
+    return Meaning(f"{article}{_COUNTS[len(own)]} {plural(name)}", _only(scene, own), "count")
 
 
 def _beside(scene: Scene, name: str, rng: Rng) -> Meaning | None:
@@ -161,4 +165,4 @@ def _beside(scene: Scene, name: str, rng: Rng) -> Meaning | None:
     there = apart > _MARGIN
     if there.sum() != 1 or (np.abs(apart) <= _MARGIN).any():
         return None
-    return Meaning(f"the {name} {words} the {anchor}", _only(scene, int(own[there][0])))
+    return Meaning(f"the {name} {words} the {anchor}", _only(scene, int(own[there][0])), "relation")
