@@ -81,7 +81,7 @@ class Matcher:
         """Both, and the calibrated probability that the sentence is true of the picture."""
         cosines = [float(self.similarities([look], [text])) for look, text in pairs]
         logits = self.fit_logits(pairs).tolist()
-        return [Fit(c, l, self.probability(c, l)) for c, l in zip(cosines, logits, strict=True)]
+        return [Fit(*both, self.probability(*both)) for both in zip(cosines, logits, strict=True)]
 
     def probability(self, cosine: float, fit_logit: float) -> float:
         """Calibrated on pairs held out from training, half of them shuffled."""

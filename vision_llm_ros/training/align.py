@@ -63,6 +63,9 @@ class AlignTrainer(Loop[AlignBatch]):
     def prepare(self) -> None:
         self.blip.train()
 
+    def describe(self, batch: AlignBatch) -> str:
+        return "pairs"
+
     def draw(self, seed: tuple[int, ...], step: int) -> list[AlignBatch]:
         return [self.data.draw(self.config.batch_size, seed)]
 
