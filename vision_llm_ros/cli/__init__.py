@@ -16,6 +16,9 @@ from vision_llm_ros.errors import VisionLLMError
 
 COMMANDS: tuple[str, ...] = (
     "perceive",
+    "match",
+    "find",
+    "capfilt",
     "eval",
     "listen",
     "demo",

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Frame, Perception, TaskSpec
+from vision_llm_ros.errors import UnsupportedTaskError
+from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Engine, Frame, Perception, Task, TaskSpec
 from vision_llm_ros.model.blip import Blip, similarity
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import tokenize
@@ -36,6 +37,11 @@ class Fit:
     similarity: float
     fit_logit: float
     probability: float
+
+    @property
+    def fit_probability(self) -> float:
+        """ITM's own."""
+        return _sigmoid(self.fit_logit)
 
 
 class Matcher:
@@ -87,12 +93,32 @@ class Matcher:
         """Calibrated on pairs held out from training, half of them shuffled."""
         config = self.config
         logit = config.match_similarity * cosine + config.match_fit * fit_logit + config.match_bias
-        return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
+        return _sigmoid(logit)
+
+
+def matcher_of(engine: Engine) -> Matcher:
+    """The matcher of an engine that has one.
+
+    Raises:
+        UnsupportedTaskError: the engine does not match pictures and sentences.
+    """
+    from vision_llm_ros.runtime.engine import TorchEngine
+    from vision_llm_ros.runtime.text_route import TextRoute
+
+    route = engine.route(Task.MATCH) if isinstance(engine, TorchEngine) else None
+    if not isinstance(route, TextRoute):
+        served = ", ".join(sorted(engine.tasks)) or "nothing"
+        raise UnsupportedTaskError(f"Model {engine.name!r} cannot match; it serves {served}")
+    return route.matcher
 
 
 def plain(sentence: str) -> str:
     """Lower-case, one line, without a full stop: as captions are learnt."""
     return " ".join(sentence.lower().split()).rstrip(" .!?")
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-max(min(logit, 50.0), -50.0)))
 
 
 def _nobody(spec: TaskSpec) -> Perception:
