@@ -102,16 +102,6 @@ class TorchEngine:
         """What serves a task; None where nothing does."""
         return self._routes.get(task)
 
-    def route(self, task: Task) -> Route:
-        """Who serves a task.
-
-        Raises:
-            UnsupportedTaskError: nobody does.
-        """
-        if task not in self._routes:
-            raise UnsupportedTaskError(f"Model {self.name!r} cannot {task}; it serves {', '.join(sorted(self.tasks))}")
-        return self._routes[task]
-
     def warm_up(self) -> None:
         """Run the whole path twice on a grey picture."""
         frame = Frame(np.full((480, 640, 3), 128, np.uint8))
