@@ -47,7 +47,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures are DIR/file_name")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--features", type=Path, metavar="DIR", help="keeps what is frozen (default: RUN/features)")
-    parser.add_argument("--held-out", type=int, default=0, metavar="N", help="pictures not learnt from (default: 0)")
+    parser.add_argument(
+        "--held-out", type=int, default=0, metavar="N", help="pictures to calibrate on, not learnt from (default: 0)"
+    )
     parser.add_argument("--init", type=Path, metavar="RUN", help="start from a run or a weights folder")
     parser.add_argument("--preset", default="nano", help="preset of the trained detector (default: nano)")
     parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
@@ -57,6 +59,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.training.align import AlignTrainer
+    from vision_llm_ros.training.blip_run import start_from
+    from vision_llm_ros.training.calibrate import calibrate_match, keep
 
     train = given_settings(args, AlignConfig, learning(AlignConfig))
     model, blip = build(args, network(args), train)
@@ -64,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.init:
         blip = _with_scene(blip, model, data)
     follow(args, "align", blip.config, train, AlignTrainer(blip, data, train, args.out, model.device))
+    if args.held_out:
+        start_from(blip, args.out)
+        keep(args.out, calibrate_match(blip, data))
     return 0
 
 

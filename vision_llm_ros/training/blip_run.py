@@ -12,6 +12,7 @@ from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.blip import Blip, fill
+from vision_llm_ros.training.calibrate import calibrated
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
@@ -62,11 +63,10 @@ def read_settings(run: Path) -> dict[str, Any]:
 
 
 def config_of(source: Path) -> QFormerConfig:
-    """The network of a run or of a weights folder."""
+    """The network of a run or of a weights folder, with what was calibrated after it."""
     if (source / weights.MANIFEST).is_file():
         return weights.read_manifest(source, QFormerConfig).config
-    network: QFormerConfig = read_settings(source)["network"]
-    return network
+    return dataclasses.replace(read_settings(source)["network"], **calibrated(source))
 
 
 def start_from(blip: Blip, source: Path) -> None:
@@ -89,11 +89,9 @@ def start_from(blip: Blip, source: Path) -> None:
         blip.teller.queries.data.copy_(blip.qformer.queries)
 
 
-def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weights.Manifest[QFormerConfig]:
+def export(source: Path, out: Path, text: str = "") -> weights.Manifest[QFormerConfig]:
     """Write the averaged weights of a run as the part `qformer` of a weights folder.
 
-    Args:
-        calibrated: settings of the network that were found after training.
     Raises:
         WeightsError: no checkpoint, or it is damaged.
         ConfigError: the run has no settings.json.
@@ -102,9 +100,8 @@ def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weight
     saved = read_checkpoint(source)
     if "average" not in saved:
         raise WeightsError(f"{source} holds no averaged weights; train again")
-    config = dataclasses.replace(settings["network"], **calibrated)
     train = settings["train"]
     notes = {**settings["about"], "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
     tasks = map(str, TASKS[settings["system"]])
     state = {key: value for key, value in saved["average"].items() if not key.startswith("writer.")}
-    return weights.save(out, config, state, tasks, notes | ({"text": text} if text else {}))
+    return weights.save(out, config_of(source), state, tasks, notes | ({"text": text} if text else {}))
