@@ -28,7 +28,7 @@ METRICS = {
     "ground": ("p_at_50", "per_kind", "sentences"),
     "refer": ("giou", "ciou", "multi_giou", "false_mask_rate", "per_kind", "sentences", "baselines"),
     "restore": ("kinds",),
-    "caption": ("bleu4", "cider", "empty"),
+    "caption": ("bleu4", "cider", "empty", "baselines"),
     "match": ("image_to_text", "text_to_image", "captions"),
     "route": ("accuracy", "refusal", "per_task", "sentences"),
     "track": ("idf1", "mota", "id_switches", "false_positives", "misses", "objects", "per_sequence", "baselines"),
@@ -93,7 +93,7 @@ def measure(args: argparse.Namespace, load: Callable[[str, RuntimeConfig], Engin
     }
 
 
-_RUNTIME = (("weights", str), ("device", str), ("dtype", str), ("threads", int))
+_RUNTIME = (("weights", str), ("device", str), ("dtype", str), ("threads", int), ("text_route", str))
 Load = Callable[[], "Engine | None"]
 Measured = tuple[dict[str, Any], list[Path]]
 
@@ -111,7 +111,7 @@ def _add_common(parser: argparse.ArgumentParser, engine: bool) -> None:
     parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
     fields = {entry.name: entry for entry in dataclasses.fields(RuntimeConfig)}
     for name, kind in _RUNTIME:
-        parser.add_argument(f"--{name}", type=kind, help=fields[name].metadata["description"])
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, help=fields[name].metadata["description"])
 
 
 def _add_instances(parser: argparse.ArgumentParser) -> None:
@@ -157,6 +157,13 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
 def _add_captions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--captions", type=Path, required=True, metavar="C.json", help="COCO captions")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures are DIR/file_name")
+
+
+def _add_caption(parser: argparse.ArgumentParser) -> None:
+    _add_captions(parser)
+    parser.add_argument(
+        "--prior-captions", type=Path, metavar="TRAIN.json", help="adds the most frequent and the nearest picture's one"
+    )
 
 
 def _add_route(parser: argparse.ArgumentParser) -> None:
@@ -243,14 +250,20 @@ def _restore(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
 
 def _captions(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     from vision_llm_ros.evaluation import telling
+    from vision_llm_ros.evaluation.caption_baselines import CaptionBaselines, backbone_features
     from vision_llm_ros.training.datasets import choose_some, load_captions
 
     dataset = load_captions(args.captions, args.images)
     _note(trial, dataset.notes)
     pictures = choose_some(dataset.pictures, args.limit, args.seed)
     trial.engine = load()
-    examine = telling.caption if args.task == "caption" else telling.match
-    return examine(trial, dataset, pictures), [args.captions]
+    if args.task == "match":
+        return telling.match(trial, dataset, pictures), [args.captions]
+    if args.prior_captions is None:
+        return telling.caption(trial, dataset, pictures), [args.captions]
+    training, look = load_captions(args.prior_captions, args.images), backbone_features(trial.engine)
+    baselines = CaptionBaselines(training, look, args.quiet)
+    return telling.caption(trial, dataset, pictures, baselines), [args.captions, args.prior_captions]
 
 
 def _route(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
@@ -285,7 +298,7 @@ _ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "ground": _add_referring,
     "refer": _add_refer,
     "restore": _add_restore,
-    "caption": _add_captions,
+    "caption": _add_caption,
     "match": _add_captions,
     "route": _add_route,
     "track": _add_track,

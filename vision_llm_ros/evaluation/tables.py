@@ -47,6 +47,10 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _table("track", ("", *_TRACK_COLUMNS), rows)
     else:
         yield _numbers(report, tuple(key for key in _PLAIN if key in report))
+        if report["task"] == "caption" and report["baselines"]:
+            yield _table(
+                "baselines", ("", "BLEU-4", "CIDEr"), [(n, *v.values()) for n, v in report["baselines"].items()]
+            )
 
 
 _MASKS = ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95")
