@@ -19,6 +19,23 @@ _PLACE = (
     r"in the (?:middle|centre|center)(?: of)?|closest to|nearest to|touching|against|on|in|inside|with"
 )
 _RELATION = re.compile(rf"^(?P<subject>.+?) (?:(?:that|which|who) (?:is|are) )?(?P<place>{_PLACE})\b ?(?P<anchor>.*)$")
+_OWN = {
+    "left": r"\bleft",
+    "right": r"\bright",
+    "top": r"\b(?:top|upper|highest)",
+    "bottom": r"\b(?:bottom|low)",
+    "middle": r"\b(?:middle|cent)",
+    "largest": r"\b(?:large|big|tall|huge)",
+    "smallest": r"\b(?:small|tiny|little|short)",
+}
+_BESIDE = {
+    "left of": r"\bleft",
+    "right of": r"\bright",
+    "above": r"\b(?:above|over|on|top)\b(?! the)",
+    "below": r"\b(?:below|under|beneath|bottom)\b",
+    "beside": r"\b(?:next|close|near|beside|by|against|touching|closest|nearest|with)\b",
+}
+ASKS: tuple[str, ...] = (*_OWN, *_BESIDE)
 _ARTICLES = frozenset("the a an this that these those my our your".split())
 _EVERY = frozenset("all every each any both some everything anything everyone whatever".split())
 _USE = re.compile(
@@ -36,6 +53,7 @@ class Phrase:
         text: as said, without article and without "in the image".
         subject: bare noun of what is sought, "" for a phrase of a use such as "everything I can sit on".
         anchor: bare noun of what it stands beside, "" where none is named.
+        asks: which of `ASKS` its words name: a place or size of its own, or a side of the anchor.
         most: how many may answer it: "the dog" 1, "two dogs" 2, "dogs" and "dog" `MAX_TARGETS`.
     """
 
@@ -43,6 +61,7 @@ class Phrase:
     subject: str
     anchor: str = ""
     most: int = MAX_TARGETS
+    asks: tuple[str, ...] = ()
 
 
 def split_phrases(sentence: str) -> tuple[Phrase, ...]:
@@ -74,8 +93,17 @@ def read_phrase(text: str) -> Phrase:
         return Phrase(bare, "")
     found = _RELATION.match(text)
     subject = _bare(found["subject"] if found else text)
-    anchor = _bare(found["anchor"]) if found else ""
-    return Phrase(bare, singular(subject), singular(anchor), _most(text, subject))
+    anchor = singular(_bare(found["anchor"])) if found else ""
+    return Phrase(bare, singular(subject), anchor, _most(text, subject), _asks(found, text))
+
+
+def _asks(found: re.Match[str] | None, text: str) -> tuple[str, ...]:
+    """What places, sizes and sides are named; a side belongs to the anchor where there is one."""
+    own, beside = text, ""
+    if found and found["anchor"]:
+        own, beside = found["subject"], found["place"]
+    asks = [ask for ask in _OWN if re.search(_OWN[ask], own)]
+    return (*asks, *(ask for ask in _BESIDE if re.search(_BESIDE[ask], beside)))
 
 
 def _bare(words: str) -> str:

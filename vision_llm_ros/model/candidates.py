@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vision_llm_ros.language.phrases import ASKS, Phrase
 from vision_llm_ros.model.geometry import pairwise_iou, suppress_overlaps, to_xyxy
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures
 from vision_llm_ros.model.text import TextEncoder
@@ -32,11 +33,18 @@ class PhraseText:
     Attributes:
         subjects, wholes: float[P, D_text], the noun sought and the whole phrase.
         anchors: float[P, D_text], the noun it stands beside; zeros where there is none.
+        asks: float[P, len(ASKS)], 1 where the words name a place, size or side.
     """
 
     subjects: Tensor
     wholes: Tensor
     anchors: Tensor
+    asks: Tensor
+
+    @property
+    def words(self) -> Tensor:
+        """What is said, float[P, D_text + len(ASKS)]."""
+        return torch.cat([self.wholes, self.asks], -1)
 
 
 @dataclass(frozen=True)
@@ -105,14 +113,14 @@ def _among(boxes: Tensor, weights: Tensor) -> list[Tensor]:
     Candidates that overlap count as one object.
     """
     corners = to_xyxy(boxes)
-    apart = 1 - pairwise_iou(corners, corners)[0]
+    same = (2 * pairwise_iou(corners, corners)[0]).clamp(max=1.0)
+    better = (weights.unsqueeze(1) > weights.unsqueeze(2)).to(weights.dtype)
+    twin = (weights.unsqueeze(1) * same * better).amax(-1)
+    objects = (weights * (1 - twin)).unsqueeze(1) * (1 - same)
     area = boxes[:, 2:].clamp(min=1e-4).log().sum(-1) * (_STEP / 0.3)
     steps = [ahead for values in (boxes[:, 0], boxes[:, 1], area) for ahead in (_ahead(values), _ahead(values).T)]
-    others = [(weights.unsqueeze(1) * apart * step).amax(-1) for step in steps]
-    count = (weights.unsqueeze(1) * apart).sum(-1).log1p() / 3
-    better = (weights.unsqueeze(1) > weights.unsqueeze(2)).to(weights.dtype)
-    twin = (weights.unsqueeze(1) * (1 - apart) * better).amax(-1)
-    return [*others, count, twin]
+    others = [(objects * step).amax(-1) for step in steps]
+    return [*others, objects.sum(-1).log1p() / 3, twin]
 
 
 def _beside(boxes: Tensor, anchors: Tensor, weights: Tensor) -> list[Tensor]:
@@ -134,11 +142,13 @@ def pool_regions(features: Tensor, boxes_cxcywh: Tensor) -> Tensor:
     return sampled[0].mean(-1).T
 
 
-def read_phrases(
-    encoder: TextEncoder, texts: tuple[str, ...], subjects: tuple[str, ...], anchors: tuple[str, ...]
-) -> PhraseText:
+def read_phrases(encoder: TextEncoder, phrases: tuple[Phrase, ...]) -> PhraseText:
     """Embed phrases; a subject of "" stands for the whole phrase, an anchor of "" for none."""
-    wholes = encoder(texts)
-    nouns = encoder(tuple(subject or text for subject, text in zip(subjects, texts, strict=True)))
-    named = torch.tensor([[float(bool(anchor))] for anchor in anchors], device=wholes.device)
-    return PhraseText(nouns, wholes, encoder(tuple(anchor or "nothing" for anchor in anchors)) * named)
+    wholes = encoder(tuple(phrase.text for phrase in phrases))
+    named = torch.tensor([[float(bool(phrase.anchor))] for phrase in phrases], device=wholes.device)
+    return PhraseText(
+        encoder(tuple(phrase.subject or phrase.text for phrase in phrases)),
+        wholes,
+        encoder(tuple(phrase.anchor or "nothing" for phrase in phrases)) * named,
+        torch.tensor([[float(ask in phrase.asks) for ask in ASKS] for phrase in phrases], device=wholes.device),
+    )

@@ -3,9 +3,9 @@
 Every scale has a two-way transformer of its own. The mask of the coarse scale gates the pixels of the fine one by
 (1 + sigmoid(mask)); the final mask is the sum of both with learned weights gamma. There is no SAM.
 
-We depart in one point: the dense prompt, a learned "no mask" vector in the paper, says where a pixel lies relative to
-the candidate's box, and the box is the mask before any evidence. That is learnt in an hour where blind queries need
-days; `box_prompt` off restores the paper's form.
+We depart in one point: a mask is decoded in a window around its candidate's box, onto which the maps are sampled, and
+the box is the mask before any evidence. So small objects have as many cells as large ones, and what is learnt at one
+place holds at every other. `box_prompt` off restores the paper's form: the whole picture and a learned dense prompt.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ NUM_SCALES = 2
 TOKENS_PER_SCALE = SEG_TOKENS // NUM_SCALES
 _GROUPS = 8
 _PLACE_WIDTH = 16
-_PROMPT_FEATURES = 6
-_REACH = 3.0
-_PRIOR_EDGE, _PRIOR_LOW, _PRIOR_HIGH = 1.1, -1.5, 0.5
+_PROMPT_FEATURES = 10
+_WINDOW = 1.5  # side of a window, in sides of the box
+_LEAST_SIDE = 0.02  # of a window, as a fraction of the picture's
+_PRIOR_EDGE, _PRIOR_HIGH = 1.05, 0.5
+_OUTSIDE = -12.0
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,22 @@ class MaskLogits:
     """Masks of K targets.
 
     Attributes:
-        combined: float[K, h, w], over the network's square; a pixel is inside above 0.
+        combined: float[K, m, m], over each target's window; a pixel is inside above 0.
         scales: the same of every scale alone, coarse first, each at its own size.
+        windows_cxcywh: float[K, 4], fractions of the network's square; may reach beyond it.
     """
 
     combined: Tensor
     scales: list[Tensor]
+    windows_cxcywh: Tensor
+
+    def on_square(self, side: int) -> Tensor:
+        """The masks over the whole square, float[K, side, side]; beyond a window nothing is inside."""
+        cells = _cell_centres(side, self.combined)
+        windows = self.windows_cxcywh[:, None, None]
+        inner = (cells - windows[..., :2]) / (windows[..., 2:] / 2)
+        pasted = functional.grid_sample(self.combined.unsqueeze(1), inner, align_corners=False, padding_mode="border")
+        return pasted.squeeze(1).masked_fill((inner.abs() > 1).any(-1), _OUTSIDE)
 
 
 class TwoWayBlock(nn.Module):
@@ -77,7 +89,7 @@ class ScaleDecoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.last_norm = nn.LayerNorm(width)
         self.last = nn.MultiheadAttention(width, config.num_heads, batch_first=True)
-        self.upscale = nn.Sequential(nn.ConvTranspose2d(width, fine, 2, 2), nn.GroupNorm(_GROUPS, fine), nn.GELU())
+        self.upscale = nn.Sequential(nn.ConvTranspose2d(width, fine, 2, 2), nn.GroupNorm(1, fine), nn.GELU())
         self.hypernet = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, fine))
 
     def forward(self, pixels: Tensor, prompt: Tensor, places: Tensor) -> Tensor:
@@ -100,25 +112,31 @@ class ScaleDecoder(nn.Module):
 
 
 class BoxPrompt(nn.Module):
-    """Where pixels lie relative to a box: features for the decoder, and the box itself as a first mask."""
+    """Where the cells of a window lie relative to its box: features for the decoder, and the box as a first mask."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(_PROMPT_FEATURES, width), nn.GELU(), nn.Linear(width, width))
         self.strength = nn.Parameter(torch.tensor(4.0))
 
-    def forward(self, boxes_cxcywh: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        """float[K, 4] fractions to float[K, D, H, W]."""
-        relative = _relative(boxes_cxcywh, size_hw).clamp(-_REACH, _REACH)
+    def forward(self, boxes_cxcywh: Tensor, side: int) -> Tensor:
+        """float[K, 4] fractions to float[K, D, side, side]."""
+        relative = self._relative(boxes_cxcywh, side)
         distance = relative.abs()
-        inside = (distance.amax(-1, keepdim=True) <= 1).to(relative.dtype)
-        features = torch.cat([relative, distance, distance.amax(-1, keepdim=True), inside], -1)
-        return self.layers(features).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+        farthest = distance.amax(-1, keepdim=True)
+        cells = torch.cat([relative, distance, farthest, (farthest <= 1).to(relative.dtype)], -1)
+        boxes = boxes_cxcywh[:, None, None].expand(-1, side, side, -1)
+        return self.layers(torch.cat([cells.expand(len(boxes), -1, -1, -1), boxes], -1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
-    def prior(self, boxes_cxcywh: Tensor, size_hw: tuple[int, int]) -> Tensor:
-        """The box as mask logits float[K, H, W], falling with the distance from it."""
-        distance = _relative(boxes_cxcywh, size_hw).abs().amax(-1)
-        return self.strength * (_PRIOR_EDGE - distance).clamp(_PRIOR_LOW, _PRIOR_HIGH)
+    def prior(self, like: Tensor) -> Tensor:
+        """The box as mask logits, for masks float[K, H, H] of windows."""
+        distance = self._relative(like, like.shape[-1]).abs().amax(-1)
+        return self.strength * (_PRIOR_EDGE - distance).clamp(max=_PRIOR_HIGH)
+
+    @staticmethod
+    def _relative(like: Tensor, side: int) -> Tensor:
+        """Cells of a window in half box sides from the centre: float[1, side, side, 2]."""
+        return (_cell_centres(side, like).unsqueeze(0) * 2 - 1) * _WINDOW
 
 
 class PixelDecoder(nn.Module):
@@ -130,6 +148,7 @@ class PixelDecoder(nn.Module):
         """
         super().__init__()
         width = config.width
+        self.grid = config.grid
         self.necks = nn.ModuleList(_neck(count, width) for count in channels)
         self.fusion = nn.ModuleList(nn.Linear(TOKENS_PER_SCALE * width, width) for _ in channels)
         self.place = nn.Linear(2 * _PLACE_WIDTH, width)
@@ -150,31 +169,46 @@ class PixelDecoder(nn.Module):
             segs: float[K, L, N, D], seg-token states; the first N belong to the coarse scale.
             boxes_cxcywh: float[K, 4], the targets' candidates, fractions of the square.
         """
-        masks: list[Tensor] = []
+        windows, masks = self._windows(boxes_cxcywh), list[Tensor]()
         for level, features in enumerate(projected):
-            pixels = features + self._dense_prompt(boxes_cxcywh, features)
+            side = self.grid >> (NUM_SCALES - 1 - level)
+            pixels = sample_windows(features, windows, side) + self._dense_prompt(boxes_cxcywh, side)
             if masks:
-                pixels = pixels * (1 + _resized(masks[-1], features.shape[-2:]).sigmoid().unsqueeze(1))
+                pixels = pixels * (1 + _resized(masks[-1], side).sigmoid().unsqueeze(1))
             fused = self.fusion[level](segs[:, level].flatten(1))
-            mask = self.decoders[level](pixels, fused, self._places(features))
-            masks.append(self._with_prior(mask, boxes_cxcywh))
-        size = masks[-1].shape[-2:]
+            mask = self.decoders[level](pixels, fused, self._places(pixels))
+            masks.append(mask if self.prompt is None else mask + self.prompt.prior(mask))
+        size = masks[-1].shape[-1]
         combined = sum(gamma * _resized(mask, size) for gamma, mask in zip(self.gamma, masks, strict=True))
-        return MaskLogits(cast(Tensor, combined), masks)
+        return MaskLogits(cast(Tensor, combined), masks, windows)
 
-    def _dense_prompt(self, boxes_cxcywh: Tensor, features: Tensor) -> Tensor:
+    def _windows(self, boxes_cxcywh: Tensor) -> Tensor:
+        if self.prompt is None:
+            return boxes_cxcywh.new_tensor([[0.5, 0.5, 1.0, 1.0]]).expand(len(boxes_cxcywh), -1)
+        sides = (boxes_cxcywh[:, 2:] * _WINDOW).clamp(min=_LEAST_SIDE)
+        return torch.cat([boxes_cxcywh[:, :2], sides], -1)
+
+    def _dense_prompt(self, boxes_cxcywh: Tensor, side: int) -> Tensor:
         if self.prompt is not None:
-            return self.prompt(boxes_cxcywh, (features.shape[-2], features.shape[-1]))  # type: ignore[no-any-return]
+            return self.prompt(boxes_cxcywh, side)  # type: ignore[no-any-return]
         assert self.no_mask is not None
-        return self.no_mask.view(1, -1, 1, 1).expand(len(boxes_cxcywh), -1, *features.shape[-2:])
+        return self.no_mask.view(1, -1, 1, 1)
 
-    def _with_prior(self, mask: Tensor, boxes_cxcywh: Tensor) -> Tensor:
-        return mask if self.prompt is None else mask + self.prompt.prior(boxes_cxcywh, (mask.shape[-2], mask.shape[-1]))
-
-    def _places(self, features: Tensor) -> Tensor:
+    def _places(self, pixels: Tensor) -> Tensor:
         """Sine embeddings of the cells' centres: float[H * W, D]."""
-        cells = _cell_centres((features.shape[-2], features.shape[-1]), features).reshape(-1, 2)
+        cells = _cell_centres(pixels.shape[-1], pixels).reshape(-1, 2)
         return self.place(sine_embedding(cells, _PLACE_WIDTH))  # type: ignore[no-any-return]
+
+
+def sample_windows(maps: Tensor, windows_cxcywh: Tensor, side: int, padding: str = "border") -> Tensor:
+    """Sample windows float[K, 4], fractions, of maps float[1 or K, C, H, W]: float[K, C, side, side]."""
+    windows = windows_cxcywh[:, None, None]
+    points = windows[..., :2] + (_cell_centres(side, maps) - 0.5) * windows[..., 2:]
+    grid = points * 2 - 1
+    if len(maps) == 1:  # one call for all windows of a picture
+        grid = grid.reshape(1, -1, side, 2)
+    found = functional.grid_sample(maps, grid, align_corners=False, padding_mode=padding)
+    return found if len(maps) > 1 else found.view(maps.shape[1], -1, side, side).transpose(0, 1)
 
 
 def _neck(inputs: int, width: int) -> nn.Sequential:
@@ -187,21 +221,14 @@ def _neck(inputs: int, width: int) -> nn.Sequential:
     )
 
 
-def _resized(masks: Tensor, size_hw: torch.Size | tuple[int, int]) -> Tensor:
-    """Bilinear, float[K, h, w] to float[K, H, W]; cell centres keep their places."""
-    if masks.shape[-2:] == tuple(size_hw):
+def _resized(masks: Tensor, side: int) -> Tensor:
+    """Bilinear, float[K, h, h] to float[K, side, side]; cell centres keep their places."""
+    if masks.shape[-1] == side:
         return masks
-    return functional.interpolate(masks.unsqueeze(1), tuple(size_hw), mode="bilinear", align_corners=False).squeeze(1)
+    return functional.interpolate(masks.unsqueeze(1), (side, side), mode="bilinear", align_corners=False).squeeze(1)
 
 
-def _cell_centres(size_hw: tuple[int, int], like: Tensor) -> Tensor:
-    """xy fractions of the cells' centres: float[H, W, 2]."""
-    ys, xs = ((torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side for side in size_hw)
-    grid_y, grid_x = torch.meshgrid(ys, xs, indexing="ij")
-    return torch.stack([grid_x, grid_y], -1)
-
-
-def _relative(boxes_cxcywh: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Cells in half box sides from the centre: float[K, H, W, 2]."""
-    boxes = boxes_cxcywh[:, None, None]
-    return (_cell_centres(size_hw, boxes_cxcywh) - boxes[..., :2]) / (boxes[..., 2:] / 2).clamp(min=0.01)
+def _cell_centres(side: int, like: Tensor) -> Tensor:
+    """xy fractions of the cells' centres: float[side, side, 2]."""
+    line = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) / side
+    return torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)

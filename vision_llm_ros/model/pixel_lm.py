@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.config import MaskConfig
-from vision_llm_ros.language.phrases import Phrase
+from vision_llm_ros.language.phrases import ASKS, Phrase
 from vision_llm_ros.language.vocabulary import SEG_TOKENS
 from vision_llm_ros.language.words import COCO_CLASSES
 from vision_llm_ros.model.candidates import (
@@ -122,8 +122,10 @@ class PixelLM(nn.Module):
         self.from_evidence = self._into_llm(EVIDENCE, width)
         self.rows = nn.Parameter(torch.randn(SEG_TOKENS + 1, width) * self.spread)  # [SEG0] .. [SEG5], [end]
         self.rows.data[-1] = self.rows.data[0]  # until it learns, the language model has no say
+        text_width = shared.text_encoder.width + len(ASKS)
         self.evidence = Evidence(shared.text_encoder.width)
-        self.prior_text = nn.Linear(shared.text_encoder.width, _PRIOR_WIDTH)
+        self.prior_text = nn.Linear(text_width, _PRIOR_WIDTH)
+        self.stress = nn.Linear(text_width, EVIDENCE)  # which evidence a phrase asks for
         last = nn.Linear(2 * _PRIOR_WIDTH, 1)
         self.prior = nn.Sequential(nn.Linear(EVIDENCE + _PRIOR_WIDTH, 2 * _PRIOR_WIDTH), nn.GELU(), last)
         self.head_norm = nn.LayerNorm(width)
@@ -131,6 +133,8 @@ class PixelLM(nn.Module):
             nn.Linear(width, 2 * config.width), nn.ReLU(), nn.Linear(2 * config.width, config.width)
         )
         self.decoder = PixelDecoder(config, (channels[self.deep], channels[self.fine]))
+        nn.init.zeros_(self.stress.weight)
+        nn.init.zeros_(self.stress.bias)
         nn.init.zeros_(last.weight)
         nn.init.constant_(last.bias, -1.0)
         if llm.num_layers < config.llm_layers:
@@ -155,9 +159,8 @@ class PixelLM(nn.Module):
 
     def read(self, shared: VisionLLM, phrases: tuple[Phrase, ...]) -> Question:
         """Picture-free part of the work, once per sentence."""
-        texts, subjects, anchors = zip(*((p.text, p.subject, p.anchor) for p in phrases), strict=True)
         pieces = [self._embed(shared.llm, f" {p.text} {'is' if p.most == 1 else 'are'}") for p in phrases]
-        return Question(phrases, read_phrases(shared.text_encoder, texts, subjects, anchors), pieces)
+        return Question(phrases, read_phrases(shared.text_encoder, phrases), pieces)
 
     def _embed(self, llm: LanguageModel, text: str) -> Tensor:
         ids = llm.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -180,8 +183,9 @@ class PixelLM(nn.Module):
             evidence float[P, M, EVIDENCE] and the logits float[P, M] of a target that it gives alone.
         """
         evidence = self.evidence(candidates, question.text)
-        words = self.prior_text(question.text.wholes).unsqueeze(1).expand(-1, evidence.shape[1], -1)
-        return evidence, self.prior(torch.cat([evidence, words], -1)).squeeze(-1) + evidence[..., 0] * ABSENT
+        words = self.prior_text(question.text.words).unsqueeze(1).expand(-1, evidence.shape[1], -1)
+        weighed = (evidence * self.stress(question.text.words).unsqueeze(1)).sum(-1)
+        return evidence, weighed + self.prior(torch.cat([evidence, words], -1)).squeeze(-1) + evidence[..., 0] * ABSENT
 
     def decide(self, shared: VisionLLM, pyramid: list[Tensor], dense: DenseFeatures, question: Question) -> Decisions:
         """Which candidates of a picture (batch 1) are targets of which phrase."""

@@ -23,6 +23,7 @@ from vision_llm_ros.runtime.routes import Stopwatch, View
 
 _REMEMBERED_SENTENCES = 16
 _SAME_BOX, _SAME_MASK = 0.6, 0.6
+_SIDE = 150  # cells along the square that windows are pasted into
 _SPARE = 2  # further masks drawn for a phrase, as some turn out to show the same object
 
 
@@ -44,7 +45,7 @@ class MaskRoute:
         self._questions: OrderedDict[tuple[Phrase, ...], Question] = OrderedDict()
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
-        """See `routes.Route.answer`. The text interleaves words and masks: "mug is [SEG], spoons are [SEG]"."""
+        """See `routes.Route.answer`. The text interleaves words and masks: "mug is [0], spoons are [1]"."""
         pyramid, dense = view.pyramid, view.image.dense
         phrases = asked(spec)
         self.network.to(pyramid[0].device)
@@ -59,7 +60,7 @@ class MaskRoute:
             chosen = torch.tensor([(t.phrase, t.candidate) for t in targets], device=decisions.logits.device)
             segs = self.network.describe(self.model, decisions, chosen)
             boxes = decisions.candidates.boxes_cxcywh[chosen[:, 1]]
-            logits = self.network.draw(pyramid, segs, boxes).combined.float()
+            logits = self.network.draw(pyramid, segs, boxes).on_square(_SIDE).float()
         with watch.stage("finish"):
             kept = self._distinct(logits, targets, phrases, spec.max_objects)
             masks = self._masks(logits, [targets[index] for index in kept], kept, phrases, view)
@@ -131,10 +132,14 @@ def asked(spec: TaskSpec) -> tuple[Phrase, ...]:
 
 
 def tell(phrases: tuple[Phrase, ...], masks: tuple[Mask, ...]) -> str:
-    """The answer as text with masks between: "mug is [SEG], spoons are [SEG] and [SEG]; there is no fork"."""
-    counts = {phrase.text: sum(mask.label == phrase.text for mask in masks) for phrase in phrases}
-    parts = [f"{text} {'is' if n == 1 else 'are'} {' and '.join(['[SEG]'] * n)}" for text, n in counts.items() if n]
-    missing = [text for text, count in counts.items() if not count]
+    """The answer in words, with the masks by number: "mug is [0], spoons are [1] and [2]; there is no fork"."""
+    places = {phrase.text: [i for i, mask in enumerate(masks) if mask.label == phrase.text] for phrase in phrases}
+    parts = [
+        f"{text} {'is' if len(found) == 1 else 'are'} {' and '.join(f'[{i}]' for i in found)}"
+        for text, found in places.items()
+        if found
+    ]
+    missing = [text for text, found in places.items() if not found]
     return "; ".join([", ".join(parts)] * bool(parts) + [f"there is no {' and no '.join(missing)}"] * bool(missing))
 
 

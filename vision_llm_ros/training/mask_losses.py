@@ -10,20 +10,30 @@ _DICE_SCALE = 1e-3
 _DICE_EPSILON = 1e-6
 
 
-def refinement_loss(logits: Tensor, targets: Tensor, groups: Tensor, alpha: float) -> Tensor:
+def claimed_twice(inside: Tensor, groups: Tensor) -> Tensor:
+    """Pixels that two or more masks of one answer claim.
+
+    Args:
+        inside: bool[K, H, W], predicted masks over one picture.
+        groups: int[K], the answer that each mask belongs to.
+    Returns:
+        bool[K, H, W], the same for all masks of an answer.
+    """
+    claims = torch.zeros(int(groups.max()) + 1, *inside.shape[1:], device=inside.device, dtype=torch.long)
+    return claims.index_add(0, groups, inside.long())[groups] >= 2
+
+
+def refinement_loss(logits: Tensor, targets: Tensor, overlap: Tensor, alpha: float) -> Tensor:
     """Binary cross-entropy whose pixels weigh `alpha` where two or more masks of one answer are positive.
 
     Args:
         logits: float[K, H, W], predicted masks.
         targets: float[K, H, W], 0..1.
-        groups: int[K], the answer that each mask belongs to.
+        overlap: bool[K, H, W], see `claimed_twice`.
         alpha: 1 gives the plain cross-entropy.
     Returns:
         mean over masks and pixels.
     """
-    positive = (logits.detach() > 0).to(logits.dtype)
-    claims = torch.zeros(int(groups.max()) + 1, *logits.shape[1:], device=logits.device, dtype=logits.dtype)
-    overlap = claims.index_add(0, groups, positive)[groups] >= 2
     weights = torch.where(overlap, alpha, 1.0)
     return (weights * functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
 

@@ -8,20 +8,21 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vision_llm_ros.config import MaskTrainConfig
 from vision_llm_ros.language.phrases import Phrase
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
+from vision_llm_ros.model.pixel_decoder import sample_windows
 from vision_llm_ros.model.pixel_lm import ADAPTER, Decisions, PixelLM
 from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.mask_losses import dice_loss, refinement_loss, token_loss
+from vision_llm_ros.training.mask_losses import claimed_twice, dice_loss, refinement_loss, token_loss
 from vision_llm_ros.training.refer_data import ReferBatch, ReferData
 from vision_llm_ros.training.team import Team
 
 _SAME_IOU, _OTHER_IOU = 0.5, 0.35
 _IN_CROWD = 0.5
+_OVERLAP_SIDE = 76
 
 
 def learnable(network: PixelLM, shared: VisionLLM, config: MaskTrainConfig) -> list[dict[str, Any]]:
@@ -29,13 +30,17 @@ def learnable(network: PixelLM, shared: VisionLLM, config: MaskTrainConfig) -> l
     shared.requires_grad_(False)
     network.requires_grad_(False)
     concepts = [network.evidence.to_concepts.weight, network.from_concepts.weight]
-    started = {id(parameter) for parameter in concepts}
-    modules: list[nn.Module] = [network] if config.stage == 2 else [network.prior, network.prior_text]
-    fresh = [p for module in modules for p in module.parameters() if id(p) not in started]
-    lora = [p for name, p in shared.llm.base.named_parameters() if f".{ADAPTER}." in name and config.stage == 2]
+    weighing = [p for part in (network.prior, network.prior_text, network.stress) for p in part.parameters()]
+    if config.stage == 1:
+        fresh, lora, known = weighing, list[nn.Parameter](), concepts[:1]
+    else:
+        known = [*concepts, *weighing]
+        early = {id(parameter) for parameter in known}
+        fresh = [parameter for parameter in network.parameters() if id(parameter) not in early]
+        lora = [parameter for name, parameter in shared.llm.base.named_parameters() if f".{ADAPTER}." in name]
     rate = config.learning_rate
-    groups = [{"params": fresh, "lr": rate}, {"params": lora, "lr": rate}, {"params": concepts, "lr": rate / 10}]
-    for parameter in (*fresh, *lora, *concepts):
+    groups = [{"params": fresh, "lr": rate}, {"params": lora, "lr": rate}, {"params": known, "lr": rate / 10}]
+    for parameter in (*fresh, *lora, *known):
         parameter.requires_grad_(True)
     return [group for group in groups if group["params"]]
 
@@ -106,10 +111,14 @@ class ReferTrainer(Loop[ReferBatch]):
         if not len(chosen):
             return 0.0, {}
         segs = self.network.describe(self.shared, decisions, chosen)
-        logits = self.network.draw(pyramid, segs, decisions.candidates.boxes_cxcywh[chosen[:, 1]]).combined
+        drawn = self.network.draw(pyramid, segs, decisions.candidates.boxes_cxcywh[chosen[:, 1]])
+        logits, windows = drawn.combined, drawn.windows_cxcywh
         masks = batch.masks.to(logits.device)[objects[chosen[:, 0], chosen[:, 1]]]
-        targets = functional.adaptive_avg_pool2d(masks.unsqueeze(1), logits.shape[-2:]).squeeze(1)
-        mask = refinement_loss(logits, targets, chosen[:, 0], self.config.refinement)
+        targets = _in_windows(masks, windows, logits.shape[-1])
+        with torch.no_grad():
+            twice = claimed_twice(drawn.on_square(_OVERLAP_SIDE) > 0, chosen[:, 0])
+            overlap = _in_windows(twice.to(logits.dtype), windows, logits.shape[-1]) > _IN_CROWD
+        mask = refinement_loss(logits, targets, overlap, self.config.refinement)
         dice = dice_loss(logits, targets)
         loss = self.config.mask_weight * mask + self.config.dice_weight * dice
         return loss, {"mask": mask.item(), "dice": dice.item()}
@@ -156,6 +165,15 @@ def assign(boxes_cxcywh: Tensor, batch: ReferBatch) -> Assigned:
     inside = torch.where((meant & crowd).unsqueeze(-1), _share_inside(corners, regions).T, 0.0)
     known = wanted | ((best < _OTHER_IOU) & ~(inside > _IN_CROWD).any(1))
     return Assigned(wanted, known, object_of)
+
+
+def _in_windows(masks: Tensor, windows_cxcywh: Tensor, side: int) -> Tensor:
+    """Masks float[K, H, W] over the square as seen in a window each: float[K, side, side]; 0 beyond the square."""
+    each = [
+        sample_windows(mask[None, None], window[None], side, "zeros")
+        for mask, window in zip(masks, windows_cxcywh, strict=True)
+    ]
+    return torch.cat(each).squeeze(1)
 
 
 def _share_inside(boxes_xyxy: Tensor, regions_xyxy: Tensor) -> Tensor:
