@@ -30,6 +30,7 @@ METRICS = {
     "restore": ("kinds",),
     "caption": ("bleu4", "cider", "empty", "baselines"),
     "match": ("image_to_text", "text_to_image", "captions"),
+    "answer": ("kinds", "questions"),
     "route": ("accuracy", "refusal", "per_task", "sentences"),
     "track": ("idf1", "mota", "id_switches", "false_positives", "misses", "objects", "per_sequence", "baselines"),
 }
@@ -41,6 +42,7 @@ TASK_HELP = {
     "restore": "degraded pictures: PSNR, SSIM",
     "caption": "captions: BLEU-4, CIDEr",
     "match": "retrieval of captions and pictures: recall at 1, 5, 10",
+    "answer": "questions about pictures: accuracy by kind",
     "route": "sentences: which task they become, which are refused",
     "track": "generated sequences with known truth: IDF1, MOTA",
 }
@@ -175,6 +177,18 @@ def _add_track(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequences", type=int, default=6, metavar="N", help="scenes of 8 seconds (default: 6)")
 
 
+def _add_match(parser: argparse.ArgumentParser) -> None:
+    _add_captions(parser)
+    parser.add_argument("--pairs", action="store_true", help="one caption a picture, the first (default: all)")
+    parser.add_argument("--shortlist", type=int, default=0, metavar="N", help="re-ranked by ITM; 0: none (default: 0)")
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    _add_instances(parser)
+    told = "{questions: [{image_id, question, answer}]} (default: derived from the annotations)"
+    parser.add_argument("--questions", type=Path, metavar="Q.json", help=told)
+
+
 def _detect(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     from vision_llm_ros.evaluation import baselines, seeing
     from vision_llm_ros.training.datasets import choose_classes, choose_some, load_instances
@@ -257,13 +271,46 @@ def _captions(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
     _note(trial, dataset.notes)
     pictures = choose_some(dataset.pictures, args.limit, args.seed)
     trial.engine = load()
-    if args.task == "match":
-        return telling.match(trial, dataset, pictures), [args.captions]
     if args.prior_captions is None:
         return telling.caption(trial, dataset, pictures), [args.captions]
     training, look = load_captions(args.prior_captions, args.images), backbone_features(trial.engine)
     baselines = CaptionBaselines(training, look, args.quiet)
     return telling.caption(trial, dataset, pictures, baselines), [args.captions, args.prior_captions]
+
+
+def _match(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import retrieving, telling
+    from vision_llm_ros.runtime.matching import find_matcher
+    from vision_llm_ros.training.datasets import choose_some, load_captions
+
+    if args.shortlist < 0:
+        raise ConfigError(f"--shortlist: expected 0 (none) or more, got {args.shortlist}")
+    dataset = load_captions(args.captions, args.images)
+    _note(trial, dataset.notes)
+    pictures = choose_some(dataset.pictures, args.limit, args.seed)
+    trial.engine = load()
+    matcher = find_matcher(trial.engine)
+    if matcher is None:
+        return telling.match(trial, dataset, pictures), [args.captions]
+    return retrieving.match(trial, matcher, dataset, pictures, args.pairs, args.shortlist), [args.captions]
+
+
+def _answer(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
+    from vision_llm_ros.evaluation import answering
+    from vision_llm_ros.training.datasets import choose_some, load_instances
+    from vision_llm_ros.training.question_data import make_questions, measure_colours
+
+    dataset = load_instances(args.annotations, args.images)
+    _note(trial, dataset.notes)
+    if args.questions:
+        questions = answering.load_questions(args.questions, dataset.pictures)
+    else:
+        questions = make_questions(dataset, measure_colours(dataset), args.seed)
+    asked = {question.image_id for question in questions}
+    pictures = choose_some([item for item in dataset.pictures if item.image_id in asked], args.limit, args.seed)
+    trial.engine = load()
+    files = [args.annotations, *([args.questions] if args.questions else [])]
+    return answering.answer(trial, pictures, questions), files
 
 
 def _route(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
@@ -299,7 +346,8 @@ _ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "refer": _add_refer,
     "restore": _add_restore,
     "caption": _add_caption,
-    "match": _add_captions,
+    "match": _add_match,
+    "answer": _add_answer,
     "route": _add_route,
     "track": _add_track,
 }
@@ -310,7 +358,8 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
     "refer": _refer,
     "restore": _restore,
     "caption": _captions,
-    "match": _captions,
+    "match": _match,
+    "answer": _answer,
     "route": _route,
     "track": _track,
 }

@@ -38,6 +38,11 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _table(
             "match", ("", "R@1", "R@5", "R@10"), [(way, *report[way].values()) for way in _WAYS if way in report]
         )
+        if "reranked" in report:
+            rows = [(way, *values.values()) for way, values in report["reranked"].items()]
+            yield _table("re-ranked by ITM", ("", "R@1", "R@5", "R@10"), rows)
+    elif report["task"] == "answer":
+        yield _answers(report)
     elif report["task"] == "route":
         yield _numbers(report, ("accuracy", "refusal"))
         yield _confusion(report["confusion"])
@@ -56,6 +61,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
 _MASKS = ("mask_ap", "mask_ap50", "mask_ap75", "mask_ap50_ci95")
 _BOX_COLUMNS = ("box_ap", "box_ap50", "box_ap50_ci95", "box_ap75")
 _PARTIES = ("input", "reconstruction", "classical", "ours")
+_ANSWER_COLUMNS = ("accuracy", "answered", "accuracy_answered", "within_one")
 _TRACK_COLUMNS = ("idf1", "mota", "id_switches", "false_positives", "misses", "objects")
 _MASK_COLUMNS = ("giou", "giou_ci95", "ciou", "ciou_ci95", "multi_giou", "false_mask_rate")
 _WAYS = ("image_to_text", "text_to_image")
@@ -143,6 +149,14 @@ def _restoration(report: Mapping[str, Any]) -> Table:
         shown = [values[party] and f"{values[party]['psnr']:.2f} {values[party]['ssim']:.3f}" for party in parties]
         rows.append((kind, *shown, values["classical"]["method"]))
     return _table("restore: PSNR dB, SSIM", ("kind", *parties, "best classical"), rows)
+
+
+def _answers(report: Mapping[str, Any]) -> Table:
+    rows = []
+    for kind, values in report["kinds"].items():
+        for name, part in {"ours": values, **values["baselines"]}.items():
+            rows.append((f"{kind}, {name}", *(part.get(key) for key in _ANSWER_COLUMNS)))
+    return _table("answer", ("", *_ANSWER_COLUMNS), rows)
 
 
 def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:

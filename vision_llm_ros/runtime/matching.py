@@ -96,20 +96,26 @@ class Matcher:
         return _sigmoid(logit)
 
 
-def matcher_of(engine: Engine) -> Matcher:
-    """The matcher of an engine that has one.
-
-    Raises:
-        UnsupportedTaskError: the engine does not match pictures and sentences.
-    """
+def find_matcher(engine: Engine | None) -> Matcher | None:
+    """The matcher of an engine; None where it has none."""
     from vision_llm_ros.runtime.engine import TorchEngine
     from vision_llm_ros.runtime.text_route import TextRoute
 
     route = engine.route(Task.MATCH) if isinstance(engine, TorchEngine) else None
-    if not isinstance(route, TextRoute):
+    return route.matcher if isinstance(route, TextRoute) else None
+
+
+def matcher_of(engine: Engine) -> Matcher:
+    """The matcher of an engine.
+
+    Raises:
+        UnsupportedTaskError: it does not match pictures and sentences.
+    """
+    matcher = find_matcher(engine)
+    if matcher is None:
         served = ", ".join(sorted(engine.tasks)) or "nothing"
-        raise UnsupportedTaskError(f"Model {engine.name!r} cannot match; it serves {served}")
-    return route.matcher
+        raise UnsupportedTaskError(f"Model {engine.name!r} cannot match pictures and sentences; it serves {served}")
+    return matcher
 
 
 def plain(sentence: str) -> str:
