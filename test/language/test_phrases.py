@@ -7,7 +7,7 @@ from vision_llm_ros.language.phrases import MAX_TARGETS, Phrase, read_phrase, sp
 
 def test_a_sentence_is_parted_at_its_ands() -> None:
     first, second = split_phrases("the mug left of the plate and every spoon")
-    assert first == Phrase("mug left of the plate", "mug", "plate", 1)
+    assert first == Phrase("mug left of the plate", "mug", "plate", 1, ("left of",))
     assert second == Phrase("every spoon", "spoon", "", MAX_TARGETS)
 
 
@@ -66,3 +66,18 @@ def test_a_side_at_the_end_of_a_phrase_does_not_swallow_the_next() -> None:
         texts = [phrase.text for phrase in split_phrases(f"the cup {place}, the biggest bowl and every wine glass")]
         assert texts == [f"cup {place}", "biggest bowl", "every wine glass"]
     assert len(split_phrases("the cup to the left of the black and white cat")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "asks"),
+    [
+        ("the person on the far left", ("left",)),
+        ("the leftmost cup", ("left",)),
+        ("the cup to the left of the biggest bottle", ("left of",)),
+        ("the largest chair next to the oven", ("largest", "beside")),
+        ("the lower shelf", ("bottom",)),
+        ("the dog", ()),
+    ],
+)
+def test_places_and_sizes_belong_to_the_object_and_sides_to_its_anchor(text: str, asks: tuple[str, ...]) -> None:
+    assert read_phrase(text).asks == asks

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from vision_llm_ros.training.mask_losses import dice_loss, refinement_loss, token_loss
+from vision_llm_ros.training.mask_losses import claimed_twice, dice_loss, refinement_loss, token_loss
 
 ALL = torch.ones(1, 3, dtype=torch.bool)
 
@@ -17,17 +17,26 @@ def masks() -> tuple[torch.Tensor, torch.Tensor]:
 def test_an_alpha_of_one_is_the_plain_cross_entropy() -> None:
     logits, targets = masks()
     plain = functional.binary_cross_entropy_with_logits(logits, targets)
-    assert torch.allclose(refinement_loss(logits, targets, torch.tensor([0, 0, 0]), 1.0), plain)
+    assert torch.allclose(refinement_loss(logits, targets, targets > 0, 1.0), plain)
 
 
-def test_only_pixels_claimed_twice_in_one_answer_weigh_alpha() -> None:
-    logits = torch.full((2, 1, 2), -1.0)
-    logits[0, 0, 0] = logits[1, 0, 0] = 1.0
-    targets = torch.zeros(2, 1, 2)
+def test_overlap_pixels_weigh_alpha() -> None:
+    logits, targets = masks()
+    overlap = torch.zeros_like(logits, dtype=torch.bool)
+    overlap[0, 1] = True
     each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    together = refinement_loss(logits, targets, torch.tensor([0, 0]), 2.0)
-    assert torch.allclose(together, (each[..., 0].sum() * 2 + each[..., 1].sum()) / 4)
-    assert torch.allclose(refinement_loss(logits, targets, torch.tensor([0, 1]), 2.0), each.mean())
+    expected = (each.sum() + each[0, 1].sum()) / each.numel()
+    assert torch.allclose(refinement_loss(logits, targets, overlap, 2.0), expected)
+
+
+def test_pixels_are_claimed_twice_only_by_masks_of_one_answer() -> None:
+    inside = torch.zeros(3, 1, 2, dtype=torch.bool)
+    inside[:, 0, 0] = True
+    assert claimed_twice(inside, torch.tensor([0, 0, 1])).squeeze(1).tolist() == [
+        [True, False],
+        [True, False],
+        [False, False],
+    ]
 
 
 def test_dice_is_zero_for_the_right_mask_and_one_for_the_opposite() -> None:
