@@ -89,6 +89,14 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             f"decoding {decoding['sets']} tuples: in parallel {decoding['parallel_ms']:.1f} ms, token by token "
             f"{decoding['autoregressive_ms']:.1f} ms, {decoding['ratio']:.1f} times as long"
         )
+    if (refer := report["refer"]) is not None:
+        yield (
+            f"referring sentence: p50 {refer['p50_ms']:.1f} ms, p95 {refer['p95_ms']:.1f} ms, the first time "
+            f"{refer['new_p50_ms']:.1f} ms; {refer['masks']:.1f} masks on average"
+        )
+    if (cost := report["mask_decoder"]) is not None:
+        shares = ", ".join(f"{number}: {share:.2f} %" for number, share in cost["percent"].items())
+        yield f"pixel decoder against SAM's ViT-B encoder ({cost['sam_gflop']:.0f} GFLOP), by targets: {shares}"
     model = report["model"]
     yield (
         f"{model['name']} {model['weights_hash']}, {report['frames']} frames, {report['dtype']} on {report['device']}, "

@@ -1,0 +1,126 @@
+"""What referring masks cost: latency of a sentence, and the pixel decoder's arithmetic beside SAM's image encoder."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vision_llm_ros.interfaces import Engine, Frame, Perception, Task, TaskSpec
+from vision_llm_ros.model.pixel_decoder import NUM_SCALES, TOKENS_PER_SCALE
+from vision_llm_ros.model.pixel_lm import PixelLM
+from vision_llm_ros.runtime.engine import TorchEngine
+
+Progress = Callable[[Sequence[Any], str], Iterable[Any]]
+TARGETS = (1, 4, 34)
+_PLACES = ("on the left", "on the right", "at the top", "next to the table", "in the middle")
+
+
+def sentences(classes: Sequence[str]) -> Iterator[str]:
+    """Sentences without end; each round differs from the one before: "the cup on the left", "every cat"."""
+    for place, name in itertools.cycle(itertools.product((*_PLACES, ""), classes)):
+        yield f"the {name} {place}" if place else f"every {name}"
+
+
+def referring_latency(
+    engine: Engine, frames: Sequence[NDArray[np.uint8]], classes: Sequence[str], progress: Progress
+) -> dict[str, Any] | None:
+    """One sentence on one frame, end to end; every frame gets a sentence, then answers it a second time.
+
+    Returns:
+        p50_ms, p95_ms of the second time, when the words are known, as in a command that runs on; new_p50_ms of the
+        first; stages {name: p50}; masks: mean number. None for a model without a head for masks.
+    """
+    if Task.SEGMENT not in engine.tasks:
+        return None
+    engine.perceive(Frame(frames[0]), (TaskSpec(Task.SEGMENT, phrase="everything"),))
+    known, new = list[float](), list[float]()
+    answers: list[Perception] = []
+    for image, sentence in zip(progress(frames, "masks"), sentences(classes), strict=False):
+        spec = TaskSpec(Task.SEGMENT, phrase=sentence)
+        for times in (new, known):
+            started = time.perf_counter()
+            (answer,) = engine.perceive(Frame(image), (spec,))
+            times.append((time.perf_counter() - started) * 1e3)
+        answers.append(answer)
+    p50, p95 = np.percentile(known, [50, 95])
+    stages = {name: float(np.median([a.stage_ms.get(name, 0.0) for a in answers])) for name in answers[0].stage_ms}
+    return {
+        "p50_ms": round(float(p50), 3),
+        "p95_ms": round(float(p95), 3),
+        "new_p50_ms": round(float(np.median(new)), 3),
+        "stages": {name: round(value, 3) for name, value in stages.items()},
+        "masks": round(float(np.mean([len(answer.masks) for answer in answers])), 2),
+    }
+
+
+def decoder_cost(engine: Engine) -> dict[str, Any] | None:
+    """Floating-point operations of the pixel decoder against those of SAM's ViT-B image encoder on 1024x1024.
+
+    Returns:
+        sam_gflop; gflop {number of targets: with the maps projected}; percent, the same against SAM's; None for a model
+        without such a decoder.
+    """
+    network = _network(engine)
+    if network is None:
+        return None
+    assert isinstance(engine, TorchEngine)
+    side = engine.config.image_size_px
+    with torch.inference_mode():
+        pyramid = engine.model.backbone(torch.zeros(1, 3, side, side, device=engine.model.device))
+    sam = sam_encoder_flop()
+    counts = {number: pixel_decoder_flop(network, number, pyramid) for number in TARGETS}
+    return {
+        "sam_gflop": round(sam / 1e9, 2),
+        "gflop": {str(number): round(count / 1e9, 4) for number, count in counts.items()},
+        "percent": {str(number): round(100 * count / sam, 4) for number, count in counts.items()},
+    }
+
+
+def sam_encoder_flop() -> int:
+    """Of the published configuration; shapes alone are computed."""
+    from transformers import SamVisionConfig, SamVisionModel
+
+    config = SamVisionConfig()
+    with torch.device("meta"):
+        encoder = SamVisionModel(config).eval()
+        pixels = torch.zeros(1, config.num_channels, config.image_size, config.image_size)
+    with _counting() as counter:
+        encoder(pixels)
+    return int(counter.get_total_flops())
+
+
+def pixel_decoder_flop(network: PixelLM, targets: int, pyramid: list[Tensor]) -> int:
+    """Of `PixelLM.draw` for so many targets of one picture: both maps projected, every mask decoded."""
+    device = pyramid[0].device
+    segs = torch.zeros(targets, NUM_SCALES, TOKENS_PER_SCALE, network.config.width, device=device)
+    boxes = torch.full((targets, 4), 0.5, device=device)
+    with _counting() as counter:
+        network.draw(pyramid, segs, boxes)
+    return int(counter.get_total_flops())
+
+
+def _network(engine: Engine) -> PixelLM | None:
+    route = engine.route(Task.SEGMENT) if isinstance(engine, TorchEngine) else None
+    network = getattr(route, "network", None)
+    return network if isinstance(network, PixelLM) else None
+
+
+@contextmanager
+def _counting() -> Iterator[FlopCounterMode]:
+    """The counter does not know the fused attention of inference, so that is turned off."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
