@@ -73,14 +73,13 @@ def read_scene(path: Path, items: list[Instance], categories: dict[int, str]) ->
 
 def fill_outline(segmentation: Any, size_hw: tuple[int, int]) -> Bools | None:
     """COCO polygons as bool[H, W]; None where there are none (an RLE counts as none)."""
-    if not isinstance(segmentation, list) or not segmentation:
+    from pycocotools import mask as coco_mask
+
+    parts = [part for part in segmentation if len(part) >= 6] if isinstance(segmentation, list) else []
+    if not parts:
         return None
-    parts = [np.asarray(part, np.float32).reshape(-1, 2) for part in segmentation if len(part) >= 6]
-    canvas = np.zeros(size_hw, np.uint8)
-    for part in parts:
-        # cell centres lie at halves; fillPoly counts from the centre of the first cell
-        cv2.fillPoly(canvas, [((part - 0.5) * 16).round().astype(np.int32)], 1, shift=4)
-    return canvas.astype(bool) if canvas.any() else None
+    filled = np.asarray(coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(parts, *size_hw))), bool)
+    return filled if filled.any() else None
 
 
 def mirror_scene(scene: Scene) -> Scene:
