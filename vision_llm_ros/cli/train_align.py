@@ -59,8 +59,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.training.align import AlignTrainer
-    from vision_llm_ros.training.blip_run import start_from
+    from vision_llm_ros.training.blip_run import amend, start_from
     from vision_llm_ros.training.calibrate import calibrate_match, keep
+    from vision_llm_ros.training.scene_fit import fit_tags
 
     train = given_settings(args, AlignConfig, learning(AlignConfig))
     model, blip = build(args, network(args), train)
@@ -68,8 +69,10 @@ def run(args: argparse.Namespace) -> int:
     if not args.init:
         blip = _with_scene(blip, model, data)
     follow(args, "align", blip.config, train, AlignTrainer(blip, data, train, args.out, model.device))
+    start_from(blip, args.out)
+    fit_tags(blip, data)
+    amend(args.out, blip)
     if args.held_out:
-        start_from(blip, args.out)
         keep(args.out, calibrate_match(blip, data))
     return 0
 

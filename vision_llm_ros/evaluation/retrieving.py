@@ -51,7 +51,11 @@ def _reranked(
         count = min(shortlist, cosines.shape[axis])
         np.put_along_axis(chosen, np.argpartition(-cosines, count - 1, axis).take(range(count), axis), True, axis)
     rows, columns = chosen.nonzero()
-    logits = matcher.fit_logits([(looks[r], texts[c]) for r, c in zip(rows, columns, strict=True)]).cpu().numpy()
+    logits = (
+        matcher.fit_logits([(looks[r], texts[c]) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)])
+        .cpu()
+        .numpy()
+    )
     table = cosines.copy()
     table[rows, columns] += 1 / (1 + np.exp(-logits.astype(float)))
     return table

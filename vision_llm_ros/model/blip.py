@@ -67,7 +67,7 @@ class Scene(nn.Module):
 def summary(seen: Seen, visible: Tensor) -> Tensor:
     """float[B, 2 C + 3 * 80]: mean and maximum of the cells; surest, number and largest share of each concept."""
     cells = seen.cells.flatten(1, 2)
-    here, there = (part.unsqueeze(-1) for part in visible.split([cells.shape[1], seen.semantics.shape[1]], 1))
+    here, there = visible[:, : cells.shape[1], None], visible[:, cells.shape[1] :, None]
     mean = (cells * here).sum(1) / here.sum(1)
     highest = cells.masked_fill(~here, -torch.inf).amax(1)
     chances = seen.semantics.sigmoid() * there
@@ -143,7 +143,7 @@ class Blip(nn.Module):
         """ITG: hidden states float[B, L, D], each of which is to tell the next token."""
         _, states = self.qformer(keys, visible, text, Mode.CAUSAL, self.writer.start)
         assert states is not None
-        return states
+        return states  # type: ignore[no-any-return]
 
     def soft_prompt(self, keys: Tensor, visible: Tensor, instruction: Tokens | None = None) -> Tensor:
         """Tokens float[B, Q, D_llm] to put before the language model's text.

@@ -51,8 +51,21 @@ class Written:
     score: float
 
 
+@dataclass
+class _Beams:
+    """Texts under way, likeliest first, and those that have ended with their mean log-probability."""
+
+    texts: list[list[int]]
+    totals: Tensor
+    finished: list[tuple[float, list[int]]]
+
+
 class PromptWriter(nn.Module):
     """Names of objects, and the tokens that may be written; the language model itself is not part of it."""
+
+    names: Tensor
+    words: Tensor
+    listed: Tensor
 
     def __init__(self, llm: LanguageModel, num_layers: int, tags: tuple[str, ...]) -> None:
         """Load as many layers of the language model as are to write; 0 means all.
@@ -129,7 +142,7 @@ class PromptWriter(nn.Module):
         with llm.using(None, self.num_layers):
             states, _ = llm.run(embeds, positions, attend)
         learnt = wanted != IGNORED
-        states = states[:, before:].unflatten(1, (count, length))[learnt]
+        states = states[:, before:].reshape(batch, count, length, -1)[learnt]
         return llm.text_logits(states, self.choice).float(), learnt
 
     def _places(self) -> Tensor:
@@ -151,37 +164,42 @@ class PromptWriter(nn.Module):
         Returns:
             at most `beams` texts, likeliest first.
         """
-        choice, finished = self.choice, []
         with llm.using(None, self.num_layers):
             cache = llm.cache([], 1)
             embeds = torch.cat([prompt.embeds, llm.embed_text(asked).unsqueeze(0)], 1)
-            logits = self._advance(llm, embeds, prompt.real, cache)
-            totals, texts = logits.new_zeros(1), [[]]  # type: list[list[int]]
+            states = self._advance(llm, embeds, prompt.real, cache)
+            beams_now = _Beams([[]], states.new_zeros(1), [])
             for step in range(longest):
-                chances = llm.text_logits(logits, choice).float().log_softmax(-1)
-                if step < shortest:
-                    chances[:, choice == self.end] = -torch.inf
-                best = (totals.unsqueeze(1) + chances).flatten().topk(min(2 * beams, chances.numel()))
-                alive: list[tuple[int, int, float]] = []
-                for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
-                    row, token = index // len(choice), int(choice[index % len(choice)])
-                    if token == self.end:
-                        finished.append((value / (step + 1), texts[row]))
-                    elif len(alive) < beams:
-                        alive.append((row, token, value))
-                if len(finished) >= beams or step + 1 == longest:
+                rows = self._extend(llm, states, beams_now, beams, may_end=step >= shortest)
+                if len(beams_now.finished) >= beams or step + 1 == longest:
                     break
-                rows = torch.tensor([row for row, _, _ in alive], device=choice.device)
-                texts = [[*texts[row], token] for row, token, _ in alive]
-                totals = totals.new_tensor([value for _, _, value in alive])
                 cache.reorder_cache(rows)
-                tokens = choice.new_tensor([[token] for _, token, _ in alive])
-                logits = self._advance(llm, llm.embed_text(tokens), prompt.real, cache)
-        if not finished:
-            finished = [(value / len(text), text) for value, text in zip(totals.tolist(), texts, strict=True)]
-        ranked = sorted(finished, reverse=True)[:beams]
+                last = asked.new_tensor([[text[-1]] for text in beams_now.texts])
+                states = self._advance(llm, llm.embed_text(last), prompt.real, cache)
+        ended = beams_now.finished or [
+            (total / len(text), text) for total, text in zip(beams_now.totals.tolist(), beams_now.texts, strict=True)
+        ]
+        ranked = sorted(ended, reverse=True)[:beams]
         decode = llm.tokenizer.decode
         return [Written(str(decode(ids, skip_special_tokens=True)).strip(), math.exp(mean)) for mean, ids in ranked]
+
+    def _extend(self, llm: LanguageModel, states: Tensor, now: _Beams, beams: int, may_end: bool) -> Tensor:
+        """Add the likeliest tokens to the texts under way; int[beams], the text each grew from."""
+        choice = self.choice
+        chances = llm.text_logits(states, choice).float().log_softmax(-1)
+        if not may_end:
+            chances[:, choice == self.end] = -torch.inf
+        best = (now.totals.unsqueeze(1) + chances).flatten().topk(min(2 * beams, chances.numel()))
+        alive: list[tuple[int, int, float]] = []
+        for value, index in zip(best.values.tolist(), best.indices.tolist(), strict=True):
+            row, token = index // len(choice), int(choice[index % len(choice)])
+            if token == self.end:
+                now.finished.append((value / (len(now.texts[row]) + 1), now.texts[row]))
+            elif len(alive) < beams:
+                alive.append((row, token, value))
+        now.texts = [[*now.texts[row], token] for row, token, _ in alive]
+        now.totals = now.totals.new_tensor([value for _, _, value in alive])
+        return torch.tensor([row for row, _, _ in alive], device=choice.device)
 
     def _advance(self, llm: LanguageModel, embeds: Tensor, real: Tensor, cache: DynamicCache) -> Tensor:
         """Feed float[B, T, D] behind the cache, causally; the last state float[B, D]."""
@@ -194,7 +212,7 @@ class PromptWriter(nn.Module):
 
 def _embeddings(llm: LanguageModel, phrases: Sequence[str]) -> Tensor:
     """float[N, D]: the mean of the embeddings of each phrase's tokens."""
-    device = llm.base.embed_tokens.weight.device
+    device = next(llm.base.parameters()).device
     ids = [llm.tokenizer(f" {phrase}", add_special_tokens=False)["input_ids"] for phrase in phrases]
     rows = [llm.embed_text(torch.tensor(each, device=device)).mean(0) for each in ids]
     return torch.stack(rows).detach().float() if rows else torch.zeros(0, llm.width, device=device)

@@ -177,6 +177,7 @@ class QFormer(nn.Module):
         attend = attention_mask(mode, count, real)
         shared_layers = self.encoder.bert.encoder.layer[self._first :]
         for own, shared in zip(self.layers, shared_layers, strict=True):
+            assert isinstance(own, QueryLayer)
             hidden = queries if words is None else torch.cat([queries, words], 1)
             hidden = self._attend(shared.attention, hidden, attend, own.delta(queries))
             queries = own(hidden[:, :count], keys, visible)

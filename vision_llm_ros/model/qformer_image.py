@@ -98,7 +98,7 @@ class ImageInput(nn.Module):
 def grid(pyramid: list[Tensor]) -> Tensor:
     """The maps at strides 16 and 32 as one grid at stride 32: float[B, H, W, C16 + C32]."""
     fine, coarse = pyramid[1], pyramid[2]
-    pooled = functional.adaptive_avg_pool2d(fine, coarse.shape[-2:])
+    pooled = functional.adaptive_avg_pool2d(fine, (coarse.shape[-2], coarse.shape[-1]))
     return torch.cat([pooled, coarse], 1).permute(0, 2, 3, 1)
 
 

@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vision_llm_ros.config import LoopConfig, QFormerConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.blip import Blip, fill
 from vision_llm_ros.training.calibrate import calibrated
+from vision_llm_ros.training.loop import CHECKPOINT
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
@@ -66,7 +69,8 @@ def config_of(source: Path) -> QFormerConfig:
     """The network of a run or of a weights folder, with what was calibrated after it."""
     if (source / weights.MANIFEST).is_file():
         return weights.read_manifest(source, QFormerConfig).config
-    return dataclasses.replace(read_settings(source)["network"], **calibrated(source))
+    network: QFormerConfig = read_settings(source)["network"]
+    return dataclasses.replace(network, **calibrated(source))
 
 
 def start_from(blip: Blip, source: Path) -> None:
@@ -87,6 +91,14 @@ def start_from(blip: Blip, source: Path) -> None:
         only_aligned = read_settings(source)["system"] == "align"
     if only_aligned:
         blip.teller.queries.data.copy_(blip.qformer.queries)
+
+
+def amend(run: Path, blip: Blip) -> None:
+    """Put what was fitted after a run into its averaged weights."""
+    path = run / CHECKPOINT
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    saved["average"] |= {key: value.detach().cpu() for key, value in blip.state_dict().items()}
+    torch.save(saved, path)
 
 
 def export(source: Path, out: Path, text: str = "") -> weights.Manifest[QFormerConfig]:

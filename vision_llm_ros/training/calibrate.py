@@ -78,7 +78,7 @@ def calibrate_match(blip: Blip, data: AlignData) -> dict[str, float]:
 
     with torch.no_grad():
         weights.fill_(0.5)
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     gains = (weights.detach()[:2].clamp(min=0) / spread).tolist()
     bias = float(weights.detach()[2]) - sum(g * m for g, m in zip(gains, mean.tolist(), strict=True))
     return {"match_similarity": gains[0], "match_fit": gains[1], "match_bias": bias}

@@ -131,8 +131,10 @@ def measure_colours(dataset: InstanceSet) -> dict[int, str]:
     for picture in dataset.pictures:
         items = outlined.get(picture.image_id, [])
         image = cv2.imread(str(picture.path)) if items else None
-        for item in items if image is not None else ():
-            name = measure_colour(image, _inside(item, picture))
+        if image is None:
+            continue
+        for item in items:
+            name = measure_colour(np.asarray(image, np.uint8), _inside(item, picture))
             if name:
                 found[item.annotation_id] = name
     return found

@@ -26,7 +26,7 @@ def frequent_words(data: AlignData, count: int = NUM_TAGS) -> tuple[str, ...]:
 
 @torch.no_grad()
 def fit_scene(blip: Blip, data: AlignData) -> None:
-    """Fit the sentence space, the scene's vector in it, and the scene's words, on the pictures that are learnt from."""
+    """Fit the sentence space and the scene's vector in it, on the pictures that are learnt from."""
     inputs = _summaries(blip, data)
     means = torch.stack([data.vectors(data.captions[i]).mean(0) for i in data.image_ids])
     centre = means.mean(0)
@@ -36,8 +36,13 @@ def fit_scene(blip: Blip, data: AlignData) -> None:
     text.weight.zero_()
     text.weight[:rank] = basis[:rank]
     text.bias.copy_(-(text.weight @ centre))
-    scenes = _ridge(blip.scene.vector, inputs, text(means), _RIDGE)
-    _ridge(blip.scene.tags, scenes, _word_shares(data, blip.config.tags), _TAG_RIDGE)
+    _ridge(blip.scene.vector, inputs, text(means), _RIDGE)
+
+
+@torch.no_grad()
+def fit_tags(blip: Blip, data: AlignData) -> None:
+    """Fit the words to the scene's vector as it is now; to be done again when that has learnt."""
+    _ridge(blip.scene.tags, blip.scene.vector(_summaries(blip, data)), _word_shares(data, blip.config.tags), _TAG_RIDGE)
 
 
 def _summaries(blip: Blip, data: AlignData) -> Tensor:
@@ -50,15 +55,14 @@ def _summaries(blip: Blip, data: AlignData) -> Tensor:
     return torch.cat(parts)
 
 
-def _ridge(layer: nn.Linear, inputs: Tensor, wanted: Tensor, strength: float) -> Tensor:
-    """Fit a linear layer to standardised inputs float[N, I] and wanted float[N, O]; returns what it now gives."""
+def _ridge(layer: nn.Linear, inputs: Tensor, wanted: Tensor, strength: float) -> None:
+    """Fit a linear layer to standardised inputs float[N, I] and wanted float[N, O]."""
     mean, spread = inputs.mean(0), inputs.std(0).clamp(min=1e-3)
     standard, offset = (inputs - mean) / spread, wanted.mean(0)
     gram = standard.T @ standard + strength * torch.eye(inputs.shape[1])
     weight = torch.linalg.solve(gram, standard.T @ (wanted - offset)).T / spread
     layer.weight.copy_(weight)
     layer.bias.copy_(offset - weight @ mean)
-    return layer(inputs)  # type: ignore[no-any-return]
 
 
 def _word_shares(data: AlignData, words: tuple[str, ...]) -> Tensor:
