@@ -6,7 +6,7 @@ so a box that covers a whole 640x480 image is (0, 0, 640, 480).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum, StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -19,6 +19,7 @@ Box = tuple[float, float, float, float]
 MIN_POINTS, MAX_POINTS = 2, 24
 WHOLE_IMAGE: Box = (0.0, 0.0, 1.0, 1.0)
 PROMPT_MARGIN = 0.1
+MAX_STEPS = 4
 
 
 class Task(StrEnum):
@@ -161,6 +162,7 @@ class TaskSpec:
         caption_length: "short", "long" or "" for the usual length.
         time_to_live_s: life named in the words ("for 10 seconds"); 0 names none.
         prompt: a mark in the picture; `region` is the box around it.
+        then: the further tasks of a plan, in order; each is done on the picture as the one before leaves it.
         past_s: for RECALL, how far back the question asks; 0 for everything remembered.
         heard: what was taken for something else, e.g. "sofa as couch"; for the say-back only, never compared.
     """
@@ -180,6 +182,7 @@ class TaskSpec:
     time_to_live_s: float = 0.0
     past_s: float = 0.0
     prompt: Prompt | None = None
+    then: tuple[TaskSpec, ...] = ()
     heard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -190,6 +193,13 @@ class TaskSpec:
             raise ConfigError(f"Expected 2 or 8..{MAX_POINTS} points, got {self.num_points}")
         if len(set(self.classes)) != len(self.classes):
             raise ConfigError(f"Expected distinct classes, got {list(self.classes)}")
+        if len(self.then) >= MAX_STEPS or any(step.then for step in self.then):
+            raise ConfigError(f"Expected a plan of at most {MAX_STEPS} plain tasks, got {1 + len(self.then)}")
+
+    @property
+    def steps(self) -> tuple[TaskSpec, ...]:
+        """Every task of a plan in order, itself the first; only itself without a plan."""
+        return (replace(self, then=()), *self.then) if self.then else (self,)
 
 
 @dataclass(frozen=True)

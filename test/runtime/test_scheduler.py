@@ -98,6 +98,21 @@ def test_default_rate_serves_commands_that_name_none() -> None:
     assert event.spec is not None and event.spec.rate_hz == 2.0
 
 
+def test_restoration_without_a_rate_is_slow_so_that_others_are_not_starved() -> None:
+    book = CommandBook(CommandParser().parse, EVERYTHING)
+    for text in ("denoise the picture continuously", "clean up the image and find the dog continuously"):
+        (event,) = book.submit(Command(text), 0.0)
+        assert event.spec is not None
+        assert event.spec.rate_hz == 0.5
+
+
+def test_a_model_that_cannot_restore_refuses_to_restore_first() -> None:
+    book = CommandBook(CommandParser().parse, (Task.DETECT, Task.STOP))
+    (event,) = book.submit(Command("clean up the image and find every dog"), 0.0)
+    assert event.state is State.REFUSED
+    assert "cannot restore" in event.text
+
+
 def test_with_a_mark_this_is_what_it_marks() -> None:
     book = CommandBook(CommandParser().parse, EVERYTHING)
     point = Prompt(PromptKind.POINT, ((0.75, 0.2),))

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import CommandError, ConfigError, InputError, UnsupportedTaskError
-from vision_llm_ros.interfaces import Box, Engine, Frame, Mode, Perception, Prompt, TaskSpec
+from vision_llm_ros.interfaces import Box, Engine, Frame, Mask, Mode, Perception, Prompt, TaskSpec
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from vision_llm_ros.runtime.plans import Steps
 
 HELP = "answer one sentence about one picture, without ROS running"
 
@@ -51,14 +53,18 @@ def run(args: argparse.Namespace) -> int:
     spec = understand(args.say, region_of(args))
     engine = load(args.model, _runtime(args))
     started = time.perf_counter()
-    perception = perceive(engine, image, spec)
+    steps = perceive(engine, image, spec)
     latency_ms = (time.perf_counter() - started) * 1e3
     if args.draw:
-        _draw(args.draw, image, perception, spec, args.say, f"{engine.name}  {latency_ms:.0f} ms")
+        _draw(args.draw, image, steps, args.say, f"{engine.name}  {latency_ms:.0f} ms")
     if args.masks:
-        _write_masks(args.masks, perception, (image.shape[1], image.shape[0]))
-    values = _values(args, image, spec, perception, engine, latency_ms)
-    print(json.dumps(values, indent=2) if args.json else _lines(values))
+        masks = tuple(mask for _, perception in steps for mask in perception.masks)
+        _write_masks(args.masks, masks, (image.shape[1], image.shape[0]))
+    values = [_values(args, image, step, perception, engine, latency_ms) for step, perception in steps]
+    if args.json:
+        print(json.dumps(values[0] | ({"then": values[1:]} if spec.then else {}), indent=2))
+    else:
+        print("\n".join(map(_lines, values)))
     return 0
 
 
@@ -95,18 +101,21 @@ def understand(text: str, region: Box | Prompt | None = None) -> TaskSpec:
         CommandError: not understood, or a stop, which needs a running node.
     """
     from vision_llm_ros.language.parser import CommandParser
+    from vision_llm_ros.language.plan import Planner
     from vision_llm_ros.language.pointing import spell_out
     from vision_llm_ros.model.text import load_text_similarity
     from vision_llm_ros.runtime.regions import marked
 
     try:
-        spec = CommandParser(load_text_similarity()).parse(text if region is None else spell_out(text))
+        planner = Planner(CommandParser(load_text_similarity()).parse)
+        spec = planner.parse(text if region is None else spell_out(text))
     except CommandError as error:
         hint = f'; try "{error.nearest}"' if error.nearest else ""
         raise CommandError(f"{error}{hint}", error.nearest) from error
     if spec.mode == Mode.STOP:
         raise CommandError(f"{text!r} ends a command of a running node; a single picture has nothing to stop")
-    return marked(spec, region)
+    first, *rest = [marked(step, region) for step in spec.steps]
+    return dataclasses.replace(first, then=tuple(rest))
 
 
 def load(preset: str, runtime: RuntimeConfig) -> Engine:
@@ -115,16 +124,20 @@ def load(preset: str, runtime: RuntimeConfig) -> Engine:
     return load_engine(preset, runtime)
 
 
-def perceive(engine: Engine, image_rgb_u8: NDArray[np.uint8], spec: TaskSpec) -> Perception:
-    """Answer one spec on one picture.
+def perceive(engine: Engine, image_rgb_u8: NDArray[np.uint8], spec: TaskSpec) -> Steps:
+    """Answer one spec on one picture; a plan gives an answer for each of its tasks.
 
     Raises:
         UnsupportedTaskError: the engine has no head for it; the message lists what it serves.
     """
-    if spec.task not in engine.tasks:
-        served = ", ".join(sorted(engine.tasks))
-        raise UnsupportedTaskError(f"Model {engine.name!r} has no head for {spec.task!s}; it serves {served}")
-    return engine.perceive(Frame(image_rgb_u8), (spec,))[0]
+    from vision_llm_ros.runtime.plans import follow
+
+    for step in spec.steps:
+        if step.task not in engine.tasks:
+            served = ", ".join(sorted(engine.tasks))
+            raise UnsupportedTaskError(f"Model {engine.name!r} has no head for {step.task!s}; it serves {served}")
+    frame = Frame(image_rgb_u8)
+    return follow(engine, frame, spec) if spec.then else ((spec, engine.perceive(frame, (spec,))[0]),)
 
 
 def _runtime(args: argparse.Namespace) -> RuntimeConfig:
@@ -132,22 +145,22 @@ def _runtime(args: argparse.Namespace) -> RuntimeConfig:
     return chosen if args.threshold is None else dataclasses.replace(chosen, score_threshold=args.threshold)
 
 
-def _draw(
-    path: Path, image: NDArray[np.uint8], perception: Perception, spec: TaskSpec, command: str, note: str
-) -> None:
+def _draw(path: Path, image: NDArray[np.uint8], steps: Steps, command: str, note: str) -> None:
     from vision_llm_ros.runtime.draw import draw_perception
     from vision_llm_ros.runtime.pictures import write_picture
 
-    write_picture(path, draw_perception(image, perception, command, note, spec.classes))
+    for spec, perception in steps:
+        image = draw_perception(image, perception, command, note, spec.classes)
+    write_picture(path, image)
 
 
-def _write_masks(path: Path, perception: Perception, size_wh_px: tuple[int, int]) -> None:
+def _write_masks(path: Path, masks: tuple[Mask, ...], size_wh_px: tuple[int, int]) -> None:
     from vision_llm_ros.runtime.draw import label_image
     from vision_llm_ros.runtime.pictures import write_picture
 
     if path.suffix.lower() != ".png":
         raise ConfigError(f"--masks {path}: expected a .png, other formats change the numbers")
-    write_picture(path, label_image(perception.masks, size_wh_px))
+    write_picture(path, label_image(masks, size_wh_px))
 
 
 def _values(

@@ -56,7 +56,7 @@ book a flight to Paris
 find it
 watch for people at 0 Hz
 find every person except the man in the red shirt
-find every dog and then describe the scene
+find every dog and then drive to it
 segment
 turn on the light
 colorize the picture
@@ -147,7 +147,7 @@ upscale the image to 4k
 turn the picture into a painting
 make the picture brighter than the sun and add stars
 find all dogs but not the brown ones
-detect cars and afterwards segment the road
+detect cars and afterwards turn left
 where will the person be in ten seconds?
 how far away is the wall in metres?
 is it going to rain next week?

@@ -23,12 +23,13 @@ _CAME = (
     r"show(?:n|ed)? up|enter(?:ed)?|arrived?|leave|left|disappear(?:ed)?|turn(?:ed)? up|"
     r"been (?:seen|visible|here|there|around))"
 )
+_COUNTED = r"(?P<things>(?:(?!\b(?:can|could|do|does|are|is|on|see|stand)\b)[\w\ue000\ue001-]+ ?)+?)"
 _LAST = r"(?: (?:last|first))?"
 _PAST = compiled(
     rf"(?:did|has|have) (?P<things>(?!you\b|we\b|i\b).+?) {_CAME}{_BY}",
     r"(?:did|have) (?:you|we) (?:see|seen|spot(?:ted)?|notice[d]?|detect(?:ed)?) (?P<things>.+?)"
     rf"(?: (?:pass|go|walk|com|mov|runn?|driv)(?:e|ing)?)?{_BY}",
-    r"how many (?P<things>.+?) (?:have |has )?(?:passed|came|come|went|gone|walked|crossed|entered|left|appeared)"
+    rf"how many {_COUNTED} (?:have |has )?(?:passed|came|come|went|gone|walked|crossed|entered|left|appeared)"
     rf"{_BY}",
     r"how many (?P<things>.+?) (?:did|have) (?:you|we) (?:see|seen|spot(?:ted)?|notice[d]?|count(?:ed)?)",
     rf"when did (?:you|we){_LAST} (?:see|spot|notice|detect) (?P<things>.+)",

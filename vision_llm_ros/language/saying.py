@@ -38,6 +38,11 @@ def describe(spec: TaskSpec) -> str:
 
     What was taken for something else follows in brackets ("sofa as couch").
     """
+    first, *rest = spec.steps
+    return ", then ".join([_described(first).rstrip("?"), *map(_described, rest)]) if rest else _described(first)
+
+
+def _described(spec: TaskSpec) -> str:
     sentence = spec.instruction or _WRITERS[spec.task](spec)
     if spec.restore_first:
         sentence = f"{_RESTORE_WORDS[spec.restore_kind]} and {sentence}"

@@ -257,11 +257,12 @@ def load_engine(preset: str, runtime: RuntimeConfig) -> Engine:
 def load_parser() -> Parser:
     """The command parser with the text encoder's sense of similarity."""
     from vision_llm_ros.language.parser import CommandParser
+    from vision_llm_ros.language.plan import Planner
     from vision_llm_ros.model.text import load_text_similarity
 
     parser = CommandParser(load_text_similarity())
     parser.warm_up()
-    return parser.parse
+    return Planner(parser.parse).parse
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -222,13 +222,17 @@ class CommandBook:
 
     def _resolved(self, command: Command, spec: TaskSpec) -> TaskSpec:
         """Put the command's own mode, rate and region into the spec; they outrank the words."""
-        if spec.task not in self._tasks:
-            served = ", ".join(sorted(self._tasks)) or "nothing"
-            raise CommandError(f"This model cannot {spec.task}; it serves: {served}")
+        restores = any(step.restore_first or step.task is Task.RESTORE for step in spec.steps)
+        for task in (*(step.task for step in spec.steps), *((Task.RESTORE,) if restores else ())):
+            if task not in self._tasks:
+                served = ", ".join(sorted(self._tasks)) or "nothing"
+                raise CommandError(f"This model cannot {task}; it serves: {served}")
         mode = command.mode or (Mode.CONTINUOUS if command.rate_hz > 0 else spec.mode)
-        rate_hz = command.rate_hz or spec.rate_hz or self.config.default_rate_hz
-        spec = replace(spec, mode=mode, rate_hz=rate_hz if mode is Mode.CONTINUOUS else 0.0)
-        return marked(spec, command.region)
+        usual_hz = self.config.restore_rate_hz if restores else self.config.default_rate_hz
+        rate_hz = command.rate_hz or spec.rate_hz or usual_hz
+        rate_hz = rate_hz if mode is Mode.CONTINUOUS else 0.0
+        first, *rest = [marked(replace(step, mode=mode, rate_hz=rate_hz), command.region) for step in spec.steps]
+        return replace(first, then=tuple(rest))
 
     def _check_room(self, command: Command, spec: TaskSpec, guest: bool) -> TaskSpec | CommandError:
         if command.camera and command.camera not in self.cameras and not guest:
@@ -259,15 +263,11 @@ class CommandBook:
         if command.id and command.id not in self._live:
             live = ", ".join(self._live) or "none"
             return (refusal(own, CommandError(f"No live command {command.id!r} to stop; live: {live}")),)
-        wanted = {*spec.classes, spec.phrase} - {""}
+        wanted = _words_of(spec)
         targets = [
             entry
             for entry in self.live
-            if (
-                entry.id == command.id
-                if command.id
-                else not wanted or wanted & {*entry.spec.classes, entry.spec.phrase}
-            )
+            if (entry.id == command.id if command.id else not wanted or wanted & _words_of(entry.spec))
         ]
         ended = tuple(self._end(entry, CommandState.STOPPED, "stopped by a command") for entry in targets)
         text = f"stopped {', '.join(entry.id for entry in targets)}" if targets else "nothing to stop"
@@ -296,6 +296,11 @@ class CommandBook:
         self._made_ids += 1
         made = f"c{self._made_ids}"
         return made if made not in self._live else self._make_id()
+
+
+def _words_of(spec: TaskSpec) -> set[str]:
+    """What a command, or any task of a plan, looks for or asks."""
+    return {word for step in spec.steps for word in (*step.classes, step.phrase)} - {""}
 
 
 def event_of(entry: LiveCommand, state: CommandState, text: str) -> CommandEvent:

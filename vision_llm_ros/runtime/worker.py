@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vision_llm_ros.errors import InputError, TooLargeError, UnsupportedTaskError
+from vision_llm_ros.errors import InputError, TooLargeError
 from vision_llm_ros.interfaces import (
     Command,
     CommandState,
@@ -27,6 +27,7 @@ from vision_llm_ros.interfaces import (
     Status,
     TaskSpec,
 )
+from vision_llm_ros.runtime.plans import Steps, answer_all
 from vision_llm_ros.runtime.scheduler import CommandBook, CommandEvent, LiveCommand
 from vision_llm_ros.runtime.slots import Drop, LatestFrameSlot
 from vision_llm_ros.runtime.statistics import Statistics, Summary
@@ -77,9 +78,9 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Computed:
-    """Perceptions of one frame in the order of its commands; `image_rgb_u8` is None if it could not be read."""
+    """Answers on one frame in the order of its commands; `image_rgb_u8` is None if it could not be read."""
 
-    perceptions: tuple[Perception, ...]
+    answers: tuple[Steps, ...]
     latency_ms: float
     image_rgb_u8: NDArray[np.uint8] | None = None
 
@@ -268,11 +269,12 @@ class Worker:
         computed = self._compute(arrival, tuple(command.spec for command in job.commands))
         results = []
         with self._wake:
-            for command, perception in zip(job.commands, computed.perceptions, strict=True):
+            for command, steps in zip(job.commands, computed.answers, strict=True):
                 if not self.book.is_live(*command.key):
                     self.statistics.drops[Drop.SUPERSEDED] += 1
                     continue
-                results.append(self._give(command, perception, job, computed))
+                results += [self._give(command, spec, perception, job, computed) for spec, perception in steps]
+                self._note_answered(command, steps, job, computed)
             if computed.image_rgb_u8 is not None:
                 self.statistics.note_frame(time.monotonic())
         if computed.image_rgb_u8 is not None and results:
@@ -284,7 +286,7 @@ class Worker:
 
         def same_for_all(status: Status, text: str, drop: Drop) -> _Computed:
             self.statistics.drops[drop] += 1
-            answers = tuple(Perception(spec.task, status, text) for spec in specs)
+            answers = tuple(tuple((step, Perception(step.task, status, text)) for step in spec.steps) for spec in specs)
             return _Computed(answers, (time.perf_counter() - started) * 1e3)
 
         age_s, limit_s = age_ms(arrival.stamp_ns, self._stamp_clock()) / 1e3, self.book.config.max_frame_age_s
@@ -301,15 +303,17 @@ class Worker:
         except Exception as error:
             logger.exception("Decoding a frame of camera %r failed", arrival.camera)
             return same_for_all(Status.REJECTED, f"{type(error).__name__}: {error}", Drop.UNDECODABLE)
-        perceptions = perceive_all(self.engine, frame, specs)
-        return _Computed(perceptions, (time.perf_counter() - started) * 1e3, image)
+        answers = answer_all(self.engine, frame, specs)
+        return _Computed(answers, (time.perf_counter() - started) * 1e3, image)
 
-    def _give(self, command: LiveCommand, perception: Perception, job: _Job, computed: _Computed) -> Result:
+    def _give(
+        self, command: LiveCommand, spec: TaskSpec, perception: Perception, job: _Job, computed: _Computed
+    ) -> Result:
         arrival, image = job.arrival, computed.image_rgb_u8
         result = Result(
             command_id=command.id,
             generation=command.generation,
-            spec=command.spec,
+            spec=spec,
             stamp_ns=arrival.stamp_ns,
             frame_id=arrival.frame_id,
             camera=arrival.camera,
@@ -322,10 +326,14 @@ class Worker:
         )
         self.statistics.note_result(result, time.monotonic())
         self._guard(self._sink.on_result, result, arrival)
-        failure = perception.text if perception.status is Status.ERROR else ""
-        final = image is not None or arrival.camera not in self.book.cameras
-        self._emit(self.book.answered(*command.key, arrival.camera, job.taken_s, failure, final))
         return result
+
+    def _note_answered(self, command: LiveCommand, steps: Steps, job: _Job, computed: _Computed) -> None:
+        failures = [perception.text for _, perception in steps if perception.status is Status.ERROR]
+        camera = job.arrival.camera
+        final = computed.image_rgb_u8 is not None or camera not in self.book.cameras
+        failure = failures[0] if failures else ""
+        self._emit(self.book.answered(*command.key, camera, job.taken_s, failure, final))
 
     def _emit(self, events: tuple[CommandEvent, ...]) -> None:
         for event in events:
@@ -337,23 +345,6 @@ class Worker:
             call(*args)
         except Exception:
             logger.exception("%s failed", getattr(call, "__name__", call))
-
-
-def perceive_all(engine: Engine, frame: Frame, specs: tuple[TaskSpec, ...]) -> tuple[Perception, ...]:
-    """Answer every spec; a failure becomes ERROR or REJECTED, and only of those specs that fail alone as well."""
-    try:
-        perceptions = engine.perceive(frame, specs)
-    except Exception as error:
-        if len(specs) > 1:
-            return tuple(perceive_all(engine, frame, (spec,))[0] for spec in specs)
-        logger.debug("%s failed", specs[0].task, exc_info=True)
-        unfit = isinstance(error, (UnsupportedTaskError, InputError))
-        status = Status.REJECTED if unfit else Status.ERROR
-        return (Perception(specs[0].task, status, f"{type(error).__name__}: {error}"),)
-    if len(perceptions) != len(specs):
-        text = f"the engine gave {len(perceptions)} answers to {len(specs)} commands"
-        return tuple(Perception(spec.task, Status.ERROR, text) for spec in specs)
-    return perceptions
 
 
 def age_ms(stamp_ns: int, now_s: float) -> float:

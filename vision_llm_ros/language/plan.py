@@ -1,0 +1,155 @@
+"""Several tasks in one sentence: "denoise, then segment the cup and tell me its colour" becomes an ordered plan.
+
+Each part is read by the grammar of single commands, so a plan can hold nothing that a command cannot; "it" and "its"
+mean the thing of the part before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from vision_llm_ros.errors import CommandError
+from vision_llm_ros.interfaces import MAX_STEPS, Mode, Task, TaskSpec
+from vision_llm_ros.language.instructions import is_instruction
+from vision_llm_ros.language.lexicon import plural
+from vision_llm_ros.language.refusals import ACTIONS
+from vision_llm_ros.language.verbs import VERBS
+
+_NEAREST = "denoise the picture, then find every person"
+_LATER = r"(?:then|afterwards|after that|next|finally)"
+_STRONG = re.compile(
+    rf"\s*(?:[,;.]\s*(?:and\s+)?|\s+and\s+){_LATER}\b,?\s*|\s+then\s+|\s*;\s*|(?<=[a-z\ue001])[.?!]\s+(?=[a-z])",
+    re.IGNORECASE,
+)
+_VERB = "|".join(sorted((VERBS | ACTIONS) - {"light", "open", "left", "clean", "cut", "set", "stand", "hold"}))
+_WEAK = re.compile(
+    rf"(?:,\s*(?:and\s+)?|\s+and\s+)(?=(?:please\s+)?(?:{_VERB}|is|are)\s+(?!and\b)\w)|\s+and\s+(?=(?:{_VERB})$)",
+    re.IGNORECASE,
+)
+_QUOTED = re.compile(r'"[^"]*"')
+_MERELY = re.compile(r"\W*[a-z]+(?: out| of)? (?:it|them|him|her)\W*", re.IGNORECASE)
+_SOUGHT = re.compile(r"\W*(?:please )?(?:find|locate|detect|spot|look for|search for)\b", re.IGNORECASE)
+_ITS = re.compile(
+    r"(?:please )?(?:tell(?: me| us)?|say|report|what is|what's|give me|what are)(?: about)? (?:its|their|his|her) "
+    r"(?P<noun>[a-z]+)\W*",
+    re.IGNORECASE,
+)
+_WHAT_NOUNS = frozenset("colour color shape size brand".split())
+_IT = re.compile(r"\b(?:it|they|them|that one|this one|the object|the objects)\b", re.IGNORECASE)
+Parse = Callable[[str], TaskSpec]
+
+
+class Planner:
+    """A parser of sentences that may hold several tasks.
+
+    Args:
+        parse: reads one command; raises `CommandError`.
+    """
+
+    def __init__(self, parse: Parse) -> None:
+        self._parse = parse
+
+    def parse(self, text: str) -> TaskSpec:
+        """Understand a sentence; of several tasks, the later ones stand in `then` of the first.
+
+        Raises:
+            CommandError: a part is not understood or not served; it is named with its number.
+        """
+        if is_instruction(text):
+            return self._parse(text)
+        parts = split(text, _STRONG)
+        if len(parts) == 2 and (cleaned := self._restored_first(text)) is not None:
+            return cleaned
+        several = [piece for part in parts for piece in self._pieces(part)] if len(parts) > 1 else split(text, _WEAK)
+        if len(parts) > 1 and not _one_after_all(parts):
+            return self._plan(several)
+        try:
+            return self._parse(text)
+        except CommandError:
+            if len(several) == 1:
+                raise
+            return self._plan(several)
+
+    def _restored_first(self, text: str) -> TaskSpec | None:
+        """A sentence that the grammar takes for one task on the restored picture."""
+        try:
+            spec = self._parse(text)
+        except CommandError:
+            return None
+        return spec if spec.restore_first else None
+
+    def _pieces(self, part: str) -> list[str]:
+        """A part, divided further where the grammar does not take it for one command."""
+        try:
+            self._parse(part)
+        except CommandError:
+            return split(part, _WEAK)
+        return [part]
+
+    def _plan(self, parts: list[str]) -> TaskSpec:
+        if len(parts) > MAX_STEPS:
+            raise CommandError(f"Expected at most {MAX_STEPS} tasks in one sentence, got {len(parts)}", _NEAREST)
+        steps: list[TaskSpec] = []
+        for number, part in enumerate(parts, 1):
+            try:
+                steps.append(self._parse(resolve(part, _named(steps))))
+                if steps[-1].task is Task.STOP:
+                    raise CommandError("'stop' ends commands and is no part of a plan; say it alone", "stop")
+            except CommandError as error:
+                reason = f"part {number} of {len(parts)}, {part.strip()!r}: {error}"
+                raise CommandError(reason, error.nearest) from error
+        return joined(steps)
+
+
+def joined(steps: list[TaskSpec]) -> TaskSpec:
+    """One command out of several tasks; it goes on as the most lasting of them does."""
+    continuous = any(step.mode is Mode.CONTINUOUS for step in steps)
+    rate_hz = max(step.rate_hz for step in steps)
+    life_s = max(step.time_to_live_s for step in steps)
+    mode = Mode.CONTINUOUS if continuous else Mode.ONCE
+    first, *rest = [replace(step, mode=mode, rate_hz=rate_hz, time_to_live_s=life_s) for step in steps]
+    return replace(first, then=tuple(rest))
+
+
+def split(text: str, where: re.Pattern[str]) -> list[str]:
+    """The parts of a sentence; nothing is divided inside quotes."""
+    kept = _QUOTED.findall(text)
+    masked = _QUOTED.sub("\ue000", text)
+    parts, quotes = [part for part in where.split(masked) if part.strip(" ,.;!?")], iter(kept)
+    return [re.sub("\ue000", lambda _: next(quotes), part) for part in parts]
+
+
+def resolve(part: str, named: str) -> str:
+    """Put the thing of the part before in the place of "it" and "its"; without one, the part stays as it is."""
+    if not named:
+        return part
+    asked = _ITS.fullmatch(part.strip())
+    if asked:
+        noun = asked["noun"].lower()
+        verb = "are" if named.startswith("the ") and named.endswith("s") else "is"
+        return f"what {noun} {verb} {named}?" if noun in _WHAT_NOUNS else f"what is the {noun} of {named}?"
+    return _IT.sub(named, part)
+
+
+def refers_to(step: TaskSpec, earlier: TaskSpec) -> bool:
+    """Whether a later step speaks of what an earlier one looked for."""
+    words = " ".join((*step.classes, step.phrase)).lower()
+    return any(re.search(rf"\b{re.escape(form)}\b", words) for name in earlier.classes for form in (name, plural(name)))
+
+
+def _named(steps: list[TaskSpec]) -> str:
+    """How to speak of what the last step with things looked for."""
+    for step in reversed(steps):
+        if len(step.classes) == 1:
+            (name,) = step.classes
+            return f"the {name}" if step.max_objects == 1 else f"the {plural(name)}"
+        if step.classes:
+            return "the " + " and the ".join(step.classes[:4])
+    return ""
+
+
+def _one_after_all(parts: list[str]) -> bool:
+    """ "Find the cup, then segment it" is one task: the last verb says what to do with what is sought."""
+    return len(parts) == 2 and bool(_SOUGHT.match(parts[0]) and _MERELY.fullmatch(parts[1]))
