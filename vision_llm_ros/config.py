@@ -143,6 +143,9 @@ class NodeConfig:
     image_transport: str = setting("raw", "type of the image topic", choices=("raw", "compressed"))
     cameras: tuple[str, ...] = setting((), "camera names; topics become <name>/image; empty: one camera on 'image'")
     default_rate_hz: float = setting(5.0, "rate of continuous commands that name none, Hz", low=0.01, high=1000.0)
+    restore_rate_hz: float = setting(
+        0.5, "the same for restoration, whose frames are slow and would starve the others, Hz", low=0.01, high=1000.0
+    )
     time_to_live_s: float = setting(600.0, "life of commands that name none, seconds", low=0.1, high=86400.0)
     max_live_commands: int = setting(8, "further commands are refused", low=1, high=64)
     max_frame_age_s: float = setting(2.0, "older frames give STALE, seconds; 0 switches the check off", low=0.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision_llm_ros.config import RestoreConfig, RuntimeConfig
-from vision_llm_ros.errors import InputError, WeightsError
+from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Perception, Restored, Status, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detail import KINDS
@@ -43,6 +43,10 @@ class RestoreRoute:
         A kind that is not named is the estimator's choice; where nothing is wrong the frame comes back untouched.
         Quality is 1 minus the strongest damage that the estimator sees.
         """
+        if spec.restore_kind not in ("", RECONSTRUCT, *KINDS, *SPATIAL):
+            served = ", ".join((*KINDS, *SPATIAL, RECONSTRUCT))
+            text = f"this model cannot undo {spec.restore_kind!r}; it serves {served}"
+            return Perception(spec.task, Status.REJECTED, text)
         self.restorer.to(self.model.device)
         image = _to_tensor(view.frame.image_rgb_u8, self.model.device)
         with watch.stage("estimate"):
@@ -68,8 +72,6 @@ class RestoreRoute:
             if strength < LEAST_NAMED:
                 return image, NONE, f"no {_NAMES[kind]} to be seen (estimated strength {strength:.0%}); {_AS_IT_IS}"
             return self._undo(image, kind), kind, _told([(kind, strength)])
-        if kind:
-            raise InputError(f"Expected a kind of {', '.join((*KINDS, *SPATIAL, RECONSTRUCT))}, got {kind!r}")
         return self._whatever_is_wrong(image, strengths)
 
     def _whatever_is_wrong(self, image: Tensor, strengths: Tensor) -> tuple[Tensor, str, str]:
