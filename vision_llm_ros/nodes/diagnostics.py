@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -16,14 +18,22 @@ from vision_llm_ros.runtime.worker import Arrival, Worker
 SILENT_AFTER_S = 2.0
 
 
-def diagnostics(node: Node, state: str, worker: Worker | None) -> DiagnosticArray:
-    """One status for the node and its model, one for the commands, one for each camera."""
+def diagnostics(
+    node: Node, state: str, worker: Worker | None, dialogue: Sequence[Mapping[str, Any]] = ()
+) -> DiagnosticArray:
+    """One status for the node and its model, one for the commands, one for the dialogue, one for each camera.
+
+    Args:
+        dialogue: what follow-up sentences may refer to, the last answer first.
+    """
     message = DiagnosticArray()
     message.header.stamp = node.get_clock().now().to_msg()
     if worker is None:
         entries = [_status(node, "model", DiagnosticStatus.WARN, f"{state}: no model is loaded", {})]
     else:
-        entries = [_model(node, state, worker), _commands(node, worker), *_cameras(node, state, worker)]
+        referable = {str(number): json.dumps(turn) for number, turn in enumerate(dialogue)}
+        told = _status(node, "dialogue", DiagnosticStatus.OK, f"{len(dialogue)} answers can be referred to", referable)
+        entries = [_model(node, state, worker), _commands(node, worker), told, *_cameras(node, state, worker)]
     message.status = entries
     return message
 

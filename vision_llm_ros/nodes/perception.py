@@ -21,6 +21,7 @@ from rclpy.parameter import Parameter
 from vision_llm_ros.config import NodeConfig, RuntimeConfig
 from vision_llm_ros.errors import VisionLLMError
 from vision_llm_ros.interfaces import Engine, Result
+from vision_llm_ros.language.dialogue import Dialogue
 from vision_llm_ros.nodes import images, parameters
 from vision_llm_ros.nodes.diagnostics import diagnostics
 from vision_llm_ros.nodes.inputs import Inputs, camera_names
@@ -65,6 +66,7 @@ class PerceptionNode(LifecycleNode):
         super().__init__("perception", **options)
         self._given_engine, self._given_parser = engine, parse
         self._worker: Worker | None = None
+        self._dialogue: Dialogue | None = None
         self._outputs: Outputs | None = None
         self._inputs: Inputs | None = None
         self._declare_parameters()
@@ -90,13 +92,13 @@ class PerceptionNode(LifecycleNode):
             self._config = parameters.read(self, NodeConfig)
             runtime = parameters.read(self, RuntimeConfig)
             engine = self._given_engine or load_engine(str(self.get_parameter("model").value), runtime)
-            parse = self._given_parser or load_parser()
+            self._dialogue = Dialogue(self._given_parser or load_parser())
             engine.warm_up()
             images.prepare()
         except Exception as error:  # whatever a model may raise; rclpy would swallow it without a word
             self.get_logger().error(f"Cannot configure: {_named(error)}. Correct this and configure the node again")
             return FAILURE
-        book = CommandBook(parse, engine.tasks, self._config, camera_names(self._config))
+        book = CommandBook(self._dialogue.parse, engine.tasks, self._config, camera_names(self._config))
         self._worker = Worker(engine, book, self._now_s, self, Statistics(), self._stamp_now_s)
         latched = max(10, 4 * self._config.max_live_commands)
         self._outputs = Outputs(self, latched, self._note_unsent)
@@ -165,6 +167,8 @@ class PerceptionNode(LifecycleNode):
 
     def on_result(self, result: Result, arrival: Arrival) -> None:
         """Publish; answers about a picture that came with its question go to the questioner alone."""
+        if self._dialogue is not None:
+            self._dialogue.note(result)
         if self._outputs is not None and arrival.camera in camera_names(self._config):
             self._outputs.on_result(result, arrival)
         self._requests.on_result(result, arrival)
@@ -220,7 +224,8 @@ class PerceptionNode(LifecycleNode):
     def _report(self) -> None:
         try:
             label = "active" if self._inputs is not None else "inactive"
-            self._diagnostics.publish(diagnostics(self, label, self._worker))
+            dialogue = self._dialogue.state() if self._dialogue is not None else []
+            self._diagnostics.publish(diagnostics(self, label, self._worker, dialogue))
         except rclpy_implementation.RCLError as error:
             self.get_logger().debug(f"Diagnostics could not be sent: {error}")
 
