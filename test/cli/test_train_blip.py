@@ -69,7 +69,9 @@ def test_caption_learns_the_soft_prompt_alone(aligned: Path, captioned: Path) ->
     assert changed == {"teller.queries", "teller.project.weight", "teller.project.bias"}
 
 
-def test_instruct_learns_captions_and_answers(place: Place, captioned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_instruct_learns_captions_and_answers(
+    place: Place, captioned: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = ["--annotations", str(place.shapes.annotations), "--init", str(captioned)]
     assert main(["train", "instruct", *place.data("instruct"), *options, *SHORT, "--steps", "6"]) == 0
     rows = (place.root / "instruct" / "log.csv").read_text().splitlines()[1:]

@@ -4,27 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from miniature import build_tiny, pictures
+from blips import CONFIG, stirred
+from miniature import pictures
 from torch import Tensor
 
-from vision_llm_ros.config import QFormerConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.model.blip import Blip, similarity
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens, attention_mask, tokenize
 from vision_llm_ros.model.qformer_image import ImageInput, Seen
-
-CONFIG = QFormerConfig(num_queries=4, num_layers=2, image_width=16, feedforward=20, num_objects=5, match_width=12)
-
-
-def stirred(blip: Blip) -> Blip:
-    """Every learnable tensor matters, those that start at zero included."""
-    torch.manual_seed(4)
-    with torch.no_grad():
-        for parameter in blip.parameters():
-            parameter += 0.2 * torch.randn_like(parameter)
-    return blip.eval()
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +66,13 @@ def same(first: Tensor, second: Tensor) -> bool:
     return torch.allclose(first, second, atol=1e-5)
 
 
-def test_the_unimodal_pass_does_not_depend_on_the_text(
-    blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens
-) -> None:
+def test_the_unimodal_pass_does_not_depend_on_the_text(blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens) -> None:
     alone, _ = blip.qformer(*keys)
     for each in (text, changed(text, 1)):
         assert same(alone, states(blip, keys, each, Mode.UNIMODAL)[0])
 
 
-def test_text_alone_is_what_the_text_encoder_makes_of_it(
-    blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens
-) -> None:
+def test_text_alone_is_what_the_text_encoder_makes_of_it(blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens) -> None:
     _, words = states(blip, keys, text, Mode.UNIMODAL)
     with torch.no_grad():
         own = blip.qformer.encoder.bert(input_ids=text.ids, attention_mask=text.real.long()).last_hidden_state
@@ -147,9 +132,7 @@ def test_batched_pictures_match_single_ones(blip: Blip, seen: Seen, text: Tokens
         assert same(blip.fit_logits(*blip.image(one), only), whole[row : row + 1])
 
 
-def test_matching_logits_are_the_mean_over_the_queries(
-    blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens
-) -> None:
+def test_matching_logits_are_the_mean_over_the_queries(blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens) -> None:
     queries, _ = states(blip, keys, text, Mode.BIDIRECTIONAL)
     each = torch.stack([blip.matcher.fits(queries[:, place]) for place in range(4)])
     assert same(blip.fit_logits(*keys, text), each.mean(0))
