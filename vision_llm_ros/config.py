@@ -108,7 +108,23 @@ class VideoConfig:
 
 
 @dataclass(frozen=True)
-class RuntimeConfig(VideoConfig):
+class ExpertsConfig:
+    """Back ends, and the published checkpoints of the back end `experts`: each a folder or a hub id."""
+
+    backends: tuple[str, ...] = setting((), "who answers a task instead of the model, e.g. detect=experts")
+    expert_detector: str = setting("", "zero-shot object detector (Grounding DINO, OWLv2)")
+    expert_detector_revision: str = setting("", "its full commit hash, for a hub id")
+    expert_segmenter: str = setting("", "promptable segmenter (SAM family)")
+    expert_segmenter_revision: str = setting("", "its full commit hash, for a hub id")
+    expert_vlm: str = setting("", "image-text-to-text model")
+    expert_vlm_revision: str = setting("", "its full commit hash, for a hub id")
+    expert_restorer: str = setting("", "image-to-image model")
+    expert_restorer_revision: str = setting("", "its full commit hash, for a hub id")
+    expert_tokens: int = setting(48, "most tokens of a caption or answer", low=1, high=1024)
+
+
+@dataclass(frozen=True)
+class RuntimeConfig(VideoConfig, ExpertsConfig):
     """How the network is run."""
 
     weights: str = setting("", "folder of trained weights; empty: those shipped with the package")
@@ -310,6 +326,7 @@ class RestoreTrainConfig(LoopConfig):
 class MaskConfig:
     """The referring mask network (PixelLM) beside the VisionLLM route; it shares pyramid, text encoder and LLM."""
 
+    name: str = setting("mask", "name of the network")
     candidates: int = setting(24, "image tokens: likely objects handed to the language model", low=1, high=300)
     width: int = setting(96, "channels of the pixel decoder", low=16, high=1024)
     num_heads: int = setting(4, "attention heads of the pixel decoder", low=1, high=64)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HELP = "referring masks"
 _LEARNING = tuple(entry.name for entry in dataclasses.fields(MaskTrainConfig) if entry.name != "betas")
-_NETWORK = tuple(entry.name for entry in dataclasses.fields(MaskConfig))
+_NETWORK = tuple(entry.name for entry in dataclasses.fields(MaskConfig) if entry.name != "name")
 _RUNTIME = ("device", "dtype", "threads", "weights")
 _DESCRIPTION = (
     "Learn to mark what a sentence means, any number of objects, in two stages: 1 what phrases mean among the "

@@ -3,9 +3,10 @@
 Every scale has a two-way transformer of its own. The mask of the coarse scale gates the pixels of the fine one by
 (1 + sigmoid(mask)); the final mask is the sum of both with learned weights gamma. There is no SAM.
 
-We depart in one point: a mask is decoded in a window around its candidate's box, onto which the maps are sampled, and
-the box is the mask before any evidence. So small objects have as many cells as large ones, and what is learnt at one
-place holds at every other. `box_prompt` off restores the paper's form: the whole picture and a learned dense prompt.
+We depart in two points. A mask is decoded in a window around its candidate's box, onto which the maps are sampled, and
+the box is the mask before any evidence: small objects have as many cells as large ones, and what is learnt at one
+place holds at every other. And the fine scale, whose map is the shallower one here, sees the coarse map beside its
+own. `box_prompt` off restores the paper's first point: the whole picture and a learned dense prompt.
 """
 
 from __future__ import annotations
@@ -153,6 +154,7 @@ class PixelDecoder(nn.Module):
         self.fusion = nn.ModuleList(nn.Linear(TOKENS_PER_SCALE * width, width) for _ in channels)
         self.place = nn.Linear(2 * _PLACE_WIDTH, width)
         self.decoders = nn.ModuleList(ScaleDecoder(config) for _ in channels)
+        self.mix = nn.Parameter(torch.tensor(0.5))
         self.gamma = nn.Parameter(torch.full((NUM_SCALES,), 1 / NUM_SCALES))
         self.prompt = BoxPrompt(width) if config.box_prompt else None
         self.no_mask = None if config.box_prompt else nn.Parameter(torch.zeros(width))
@@ -174,6 +176,7 @@ class PixelDecoder(nn.Module):
             side = self.grid >> (NUM_SCALES - 1 - level)
             pixels = sample_windows(features, windows, side) + self._dense_prompt(boxes_cxcywh, side)
             if masks:
+                pixels = pixels + self.mix * sample_windows(projected[level - 1], windows, side)
                 pixels = pixels * (1 + _resized(masks[-1], side).sigmoid().unsqueeze(1))
             fused = self.fusion[level](segs[:, level].flatten(1))
             mask = self.decoders[level](pixels, fused, self._places(pixels))
