@@ -231,6 +231,7 @@ class QFormerConfig:
     presence_writer: float = setting(0.5, "weight of the language model's logit in the logit of yes")
     presence_detector: float = setting(6.0, "weight of the detector's best score in it")
     presence_bias: float = setting(-2.0, "offset of it")
+    object_threshold: float = setting(0.3, "detections from this score on are counted in answers", low=0.0, high=1.0)
     count_detector: float = setting(1.0, "nats lost for each object more or less than the detector's", low=0.0)
     answer_threshold: float = setting(0.35, "answers less sure than this are 'not sure'", low=0.0, high=1.0)
 

@@ -15,6 +15,7 @@ from vision_llm_ros.training.datasets import Picture, read_json
 from vision_llm_ros.training.question_data import Question
 
 NOT_SURE = "not sure"
+COUNTED = 0.3  # detections below this score are none, as in the default settings of the runtime
 
 
 def load_questions(path: Path, pictures: Sequence[Picture]) -> list[Question]:
@@ -60,7 +61,7 @@ def answer(trial: Trial, pictures: Sequence[Picture], questions: Sequence[Questi
                 specs.append(TaskSpec(Task.DETECT, (question.label,)))
             told, *found = trial.ask(str(picture.path), image, specs)
             said = told.caption.text.lower() if told.status is Status.OK and told.caption else ""
-            counted = len(found[0].detections) if found else -1
+            counted = sum(item.score >= COUNTED for item in found[0].detections) if found else -1
             given.append((question, said, _detected(question, counted)))
     trial.finish()
     kinds = sorted({question.kind for question, _, _ in given})
