@@ -98,12 +98,13 @@ class MaskRoute:
         inside = (logits > 0).flatten(1).float()
         shared = inside @ inside.T
         areas = inside.sum(1)
-        iou = (shared / (areas[:, None] + areas[None] - shared).clamp(min=1)).cpu().numpy()
+        # of the smaller one, so that a part of an object counts as the object
+        covered = (shared / torch.minimum(areas[:, None], areas[None]).clamp(min=1)).cpu().numpy()
         kept: list[int] = []
         for index, target in enumerate(targets):
             rivals = [other for other in kept if targets[other].phrase == target.phrase]
             room = len(rivals) < phrases[target.phrase].most and len(kept) < (max_objects or MAX_TARGETS)
-            if room and all(iou[index, other] < _SAME_MASK for other in rivals):
+            if room and all(covered[index, other] < _SAME_MASK for other in rivals):
                 kept.append(index)
         return kept
 
