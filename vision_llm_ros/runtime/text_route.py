@@ -23,7 +23,7 @@ from vision_llm_ros.runtime.matching import Look, Matcher
 from vision_llm_ros.runtime.routes import Stopwatch, View
 
 _HISTORY = 4
-_BEAMS = 4
+_BEAMS = 5
 _LENGTHS = {"": (5, 20), "short": (3, 12), "long": (9, 30)}
 _ANSWER_LENGTH = (1, 12)
 
