@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor
+
+from vision_llm_ros.config import MaskConfig, RuntimeConfig
+from vision_llm_ros.language.phrases import Phrase
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.pixel_lm import PixelLM
+from vision_llm_ros.runtime.mask_route import MaskRoute, _Target
+
+BEDS, DOGS = Phrase("beds", "bed"), Phrase("two dogs", "dog", most=2)
+
+
+def square(left: int, top: int, side: int) -> Tensor:
+    logits = torch.full((32, 32), -5.0)
+    logits[top : top + side, left : left + side] = 5.0
+    return logits
+
+
+@pytest.fixture
+def route(tiny_model: VisionLLM) -> MaskRoute:
+    config = MaskConfig(width=16, num_heads=2, feedforward=24, llm_layers=2)
+    model = copy.deepcopy(tiny_model)
+    return MaskRoute(model, PixelLM(config, model), "0" * 12, RuntimeConfig())
+
+
+def kept(route: MaskRoute, masks: list[Tensor], of: list[int], max_objects: int = 0) -> list[int]:
+    targets = [_Target(phrase, number, 0.9 - number / 100) for number, phrase in enumerate(of)]
+    return route._distinct(torch.stack(masks), targets, (BEDS, DOGS), max_objects)
+
+
+def test_a_part_of_a_surer_mask_is_no_further_object_of_its_phrase(route: MaskRoute) -> None:
+    bed, pillow, beside = square(2, 2, 20), square(4, 4, 6), square(24, 24, 6)
+    assert kept(route, [bed, pillow, beside], [0, 0, 0]) == [0, 2]
+    assert kept(route, [pillow, bed, beside], [0, 0, 0]) == [0, 2]
+
+
+def test_objects_of_different_phrases_may_lie_in_each_other(route: MaskRoute) -> None:
+    assert kept(route, [square(2, 2, 20), square(4, 4, 6)], [0, 1]) == [0, 1]
+
+
+def test_neighbours_that_overlap_a_little_both_stay(route: MaskRoute) -> None:
+    assert kept(route, [square(2, 2, 10), square(9, 2, 10)], [0, 0]) == [0, 1]
+
+
+def test_no_more_than_a_phrase_or_the_command_allows(route: MaskRoute) -> None:
+    dogs = [square(2 + 10 * column, 2, 6) for column in range(3)]
+    assert kept(route, dogs, [1, 1, 1]) == [0, 1]
+    assert kept(route, dogs, [0, 0, 0], max_objects=1) == [0]
