@@ -211,6 +211,7 @@ class TrainConfig(LoopConfig):
 class QFormerConfig:
     """The Q-Former of captions, answers and matching, around the shared text encoder and language model."""
 
+    name: str = setting("qformer", "name of the part")
     num_queries: int = setting(16, "learned queries, each a soft prompt token", low=1, high=64)
     num_layers: int = setting(4, "last layers of the text encoder that the queries run through", low=1, high=24)
     cross_every: int = setting(2, "every n-th of these layers looks at the picture", low=1, high=24)

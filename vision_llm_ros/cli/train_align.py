@@ -26,7 +26,9 @@ _DESCRIPTION = (
     "encoder stay as they are; what they make of the pictures and sentences is computed once and kept in --features."
 )
 RUNTIME = ("device", "threads", "weights")
-_NETWORK = tuple(entry.name for entry in dataclasses.fields(QFormerConfig) if entry.name not in ("tags", "llm_layers"))
+_NETWORK = tuple(
+    entry.name for entry in dataclasses.fields(QFormerConfig) if entry.name not in ("name", "tags", "llm_layers")
+)
 
 
 def learning(settings: type) -> tuple[str, ...]:
