@@ -32,12 +32,12 @@ class OffsetCodec:
 
     def place(self, offsets: A) -> A:
         """Offsets in image sides to fractional bins 0..bins-1 of the same shape."""
-        return offsets.clip(-1.0, 1.0) * self.half + self.half
+        return offsets.clip(-1.0, 1.0) * self.half + self.half  # type: ignore[no-any-return]
 
     def encode(self, offsets: A) -> A:
         """Offsets in image sides to the nearest bins, whole numbers 0..bins-1."""
-        return self.place(offsets).round()
+        return self.place(offsets).round()  # type: ignore[no-any-return]
 
     def decode(self, bins: A) -> A:
         """Bins, whole or fractional, to offsets in image sides."""
-        return (bins - self.half) / self.half
+        return (bins - self.half) / self.half  # type: ignore[no-any-return]

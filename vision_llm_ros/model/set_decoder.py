@@ -169,7 +169,7 @@ class SetDecoder(nn.Module):
         places = torch.arange(prefix.length, before + len(queries), device=device)
         llm.advance(images, places[:count].expand(batch, -1), causal & seen, cache)
         states = []
-        for group in (images.unsqueeze(2) + queries).split(max(1, _GROUP_TOKENS // len(queries)), 1):
+        for group in torch.split(images.unsqueeze(2) + queries, max(1, _GROUP_TOKENS // len(queries)), 1):
             sets = group.shape[1]
             attend = torch.cat([seen.expand(-1, sets * len(queries), -1), _own_set(sets, len(queries), seen)], -1)
             positions = places[count:].repeat(sets).expand(batch, -1)
@@ -254,4 +254,4 @@ def decode_points(logits: SetLogits, tokens: ImageTokens, reach: int = 2) -> Ten
     around = logits.locations.gather(-1, near.clamp(0, codec.bins - 1))
     weights = functional.softmax(around.masked_fill((near < 0) | (near >= codec.bins), -torch.inf), -1)
     offsets = codec.decode((weights * near).sum(-1))
-    return tokens.centres.unsqueeze(2) + offsets.unflatten(-1, (-1, 2))
+    return tokens.centres.unsqueeze(2) + offsets.reshape(*offsets.shape[:-1], -1, 2)

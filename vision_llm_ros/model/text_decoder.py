@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,11 +77,10 @@ class TextDecoder(nn.Module):
         self.cell = nn.Parameter(torch.randn(config.cells**2, llm.width) * spread)
         self.object = _projection(NUM_CONCEPTS + 6 * _OCTAVES, llm.width, spread)
         self.rows = nn.Parameter(torch.randn(2, llm.width) * spread)  # <text>, end
-        self.correction = nn.Sequential(
-            nn.Linear(llm.width, config.head_width), nn.GELU(), nn.Linear(config.head_width, llm.width)
-        )
-        nn.init.zeros_(self.correction[2].weight)
-        nn.init.zeros_(self.correction[2].bias)
+        last = nn.Linear(config.head_width, llm.width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.correction = nn.Sequential(nn.Linear(llm.width, config.head_width), nn.GELU(), last)
         self.scale = nn.Parameter(torch.tensor(0.1))
         self.bias = nn.Parameter(torch.zeros(llm.base.config.vocab_size + 1))  # the last one is the end's
 
@@ -154,7 +154,7 @@ class TextDecoder(nn.Module):
         place[torch.cat([listed, listed.new_tensor([len(self.bias) - 1])])] = torch.arange(
             len(listed) + 1, device=listed.device
         )
-        logits = self.logits(llm, states[:, before:].unflatten(1, (count, length))[learnt], listed)
+        logits = self.logits(llm, states[:, before:][learnt.flatten(1)], listed)
         return functional.cross_entropy(logits.float(), place[wanted[learnt]], ignore_index=IGNORED)
 
     @torch.no_grad()
@@ -183,12 +183,12 @@ class TextDecoder(nn.Module):
         text = str(llm.tokenizer.decode(chosen, skip_special_tokens=True)).strip()
         return Written(text, math.exp(total / min(len(chosen) + 1, self.config.max_tokens)))
 
-    def _advance(self, llm: LanguageModel, embeds: Tensor, past: int, cache: object) -> Tensor:
+    def _advance(self, llm: LanguageModel, embeds: Tensor, past: int, cache: Any) -> Tensor:
         """Feed float[1, T, D] behind `past` tokens, causally."""
         count = embeds.shape[1]
         positions = past + torch.arange(count, device=embeds.device).unsqueeze(0)
         attend = torch.ones(1, count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
-        return llm.advance(embeds, positions, attend, cache)  # type: ignore[arg-type]
+        return llm.advance(embeds, positions, attend, cache)
 
 
 def _projection(inputs: int, width: int, spread: float, between: int = 0) -> nn.Sequential:

@@ -75,7 +75,7 @@ def learnable(model: VisionLLM, decoder: TextDecoder, config: DecoderTextTrainCo
     """The text decoder and its adapter; everything else is frozen."""
     model.requires_grad_(False)
     adapter = [p for name, p in model.llm.base.named_parameters() if f".{ADAPTER}." in name]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": list(decoder.parameters()), "lr": config.learning_rate},
         {"params": adapter, "lr": config.learning_rate},
     ]
