@@ -204,6 +204,14 @@ def mask_image(result: Result, header: Header) -> Image:
     return message
 
 
+def label_info(result: Result, header: Header, vision_msgs: Any) -> Any:
+    """What the values of `mask_image` mean, as vision_msgs/LabelInfo; 0, which means nothing, is not listed."""
+    message = vision_msgs.LabelInfo(header=header)
+    for value, item in enumerate(result.perception.masks[:255], 1):
+        message.class_map.append(vision_msgs.VisionClass(class_id=value, class_name=item.label))
+    return message
+
+
 def detection_2d_array(result: Result, header: Header, vision_msgs: Any) -> Any:
     """The same detections as vision_msgs/Detection2DArray; `vision_msgs` is that package's msg module."""
     message = vision_msgs.Detection2DArray(header=header)

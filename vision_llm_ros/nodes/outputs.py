@@ -25,6 +25,7 @@ from vision_llm_ros.runtime.worker import Arrival
 
 RELIABLE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 PICTURE = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 LOG_PERIOD_S = 5.0
 
 
@@ -63,6 +64,7 @@ class Outputs:
             self._add(topic, kind, qos)
         if (module := vision_msgs()) is not None:
             self._add("detections_2d", module.Detection2DArray, RELIABLE)
+            self._add("label_info", module.LabelInfo, LATCHED)
 
     def destroy(self) -> None:
         for publisher in self._publishers.values():
@@ -87,6 +89,8 @@ class Outputs:
         computed = result.perception.status in COMPUTED
         if (topic == "masks" or followed) and computed and self._wanted("mask_image"):
             self._publish("mask_image", messages.mask_image(result, header))
+            if self._wanted("label_info"):
+                self._publish("label_info", messages.label_info(result, header, vision_msgs()))
         restored = result.perception.restored
         if restored is not None and self._wanted("restored/image"):
             self._publish("restored/image", to_image(restored.image_rgb_u8, header=header))

@@ -21,6 +21,7 @@ from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
+from vision_llm_ros.runtime.backends import with_backends
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.regions import within
 from vision_llm_ros.runtime.restored_first import on_restored
@@ -228,7 +229,7 @@ def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> E
     logger.info(
         "Loaded %s %s on %s, %s, in %.1f s", engine.name, engine.weights_hash, engine.device, engine.dtype, seconds
     )
-    return engine
+    return with_backends(engine, runtime)
 
 
 def _how_to_get_weights(name: str, preset: str) -> str:
