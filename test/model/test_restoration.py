@@ -9,7 +9,8 @@ from torch import Tensor
 from vision_llm_ros.config import RestoreConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.autoencoder import MaskedAutoencoder, patchify, unpatchify
-from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet, fill_holes, find_holes
+from vision_llm_ros.model.damage import NUM_STATISTICS, DamageEstimator, measure
+from vision_llm_ros.model.detail import KINDS, DetailNet, fill_holes, find_holes
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
 from vision_llm_ros.model.restorer import Restorer
@@ -204,7 +205,7 @@ def test_pictures_of_different_kinds_in_a_batch_are_independent() -> None:
 def test_every_parameter_of_the_networks_gets_a_gradient() -> None:
     for net, given in (
         (stirred_detail(), (torch.rand(5, 3, 16, 16).round(decimals=1), torch.arange(5))),
-        (DamageEstimator(CONFIG), (torch.rand(2, 3, 3, 16, 16),)),
+        (DamageEstimator(CONFIG), (torch.rand(2, NUM_STATISTICS),)),
     ):
         net(*given).square().mean().backward()
         for name, parameter in net.named_parameters():

@@ -43,7 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
     parser.add_argument("--stage", choices=(*_STAGES, _BLEND), required=True, help="what to learn now")
     parser.add_argument("--preset", default="nano", help="preset whose language model is used (default: nano)")
-    parser.add_argument("--start-tiles", type=int, default=400, metavar="N", help="tiles that stage language starts by")
+    parser.add_argument(
+        "--start-tiles",
+        type=int,
+        default=400,
+        metavar="N",
+        help="tiles or squares measured by stages language, estimator and blend before they learn",
+    )
     parser.add_argument("--resume", action="store_true", help="continue from the stage's last checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_settings(parser, RuntimeConfig, _RUNTIME)
@@ -104,6 +110,8 @@ def _loop(
         "estimator": (restore.EstimatorLoop, restorer.estimator),
     }.get(args.stage, (restore.AutoencoderLoop, restorer.autoencoder))
     simple = stage(module, photographs, network, train, folder, device)
+    if isinstance(simple, restore.EstimatorLoop):
+        simple.start(args.start_tiles)
     if not simple.resume() and isinstance(simple, restore.AutoencoderLoop):
         begun = any(key.startswith("autoencoder.") for key in restore_run.learnt(args.out))
         if not begun and network.visual == "nano":

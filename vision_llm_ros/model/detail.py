@@ -1,4 +1,4 @@
-"""The residual path of restoration and the estimator of damage: small convolutional networks over whole pictures.
+"""The residual path of restoration: a small convolutional network over whole pictures.
 
 The residual path gives back the detail that visual tokens cannot carry, as LM4LV's authors suggest. It changes a
 picture only as far as its gate opens, and a picture with holes (black pixels, masked blocks) only in the holes.
@@ -104,36 +104,6 @@ class DetailNet(nn.Module):
             x = blocks(earlier + functional.pixel_shuffle(up(x), 2), kinds)
         left = [self.leave[kind](one) for kind, one in zip(kinds.tolist(), x.split(1), strict=True)]
         return functional.pixel_shuffle(torch.cat(left), 2)[..., :height, :width]
-
-
-class DamageEstimator(nn.Module):
-    """How strongly each kind of damage is present in a picture, judged by several of its tiles together."""
-
-    def __init__(self, config: RestoreConfig) -> None:
-        super().__init__()
-        width = config.estimator_width
-        self.layers = nn.Sequential(
-            *(nn.Conv2d(4, width, 3, padding=1), nn.GELU()),
-            *(nn.Conv2d(width, width, 3, padding=1, groups=width), nn.Conv2d(width, 2 * width, 2, 2), nn.GELU()),
-            *(nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width), nn.Conv2d(2 * width, 2 * width, 1)),
-            *(nn.GELU(), nn.Conv2d(2 * width, 2 * width, 2, 2), nn.GELU()),
-        )
-        self.judge = nn.Sequential(nn.Linear(6 * width, 3 * width), nn.GELU(), nn.Linear(3 * width, len(KINDS)))
-
-    def forward(self, tiles: Tensor) -> Tensor:
-        """Judge pictures by their tiles.
-
-        Args:
-            tiles: float[B, n, 3, T, T], RGB 0..1, pixels as the camera gave them (not resized).
-        Returns:
-            float[B, 5] logits; their sigmoid is the strength of each of `KINDS`, 1 the strongest that was learnt.
-        """
-        x = tiles.flatten(0, 1)
-        seen = self.layers(torch.cat([x, find_holes(x)], 1))
-        mean = seen.mean((-2, -1)).unflatten(0, tiles.shape[:2])
-        spread = seen.std((-2, -1)).unflatten(0, tiles.shape[:2])
-        pooled = torch.cat([mean.mean(1), mean.amax(1), spread.mean(1)], -1)
-        return self.judge(pooled)  # type: ignore[no-any-return]
 
 
 def find_holes(images: Tensor) -> Tensor:

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from vision_llm_ros.config import RestoreConfig
 from vision_llm_ros.model.autoencoder import MaskedAutoencoder, VisualModule
-from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet
+from vision_llm_ros.model.damage import DamageEstimator, measure
+from vision_llm_ros.model.detail import KINDS, DetailNet
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.model.tiles import Tiling
 
 _LEAST_WEIGHT = 0.02
-_VIEWS = 24
 
 
 class Restorer(nn.Module):
@@ -41,10 +41,8 @@ class Restorer(nn.Module):
         return {key: value for key, value in self.state_dict().items() if ".published.vit." not in key}
 
     def estimate(self, image: Tensor) -> Tensor:
-        """Strength float[5], 0..1, of each of `KINDS` in a picture float[3, H, W], judged by up to 24 of its tiles."""
-        tiles = self._tiling(image, overlapping=False).cut(image)
-        every = max(1, -(-len(tiles) // _VIEWS))
-        return torch.sigmoid(self.estimator(tiles[::every].unsqueeze(0))[0])
+        """Strength float[5], 0..1, of each of `KINDS` in a picture float[3, H, W]."""
+        return torch.sigmoid(self.estimator(measure(image).unsqueeze(0))[0])
 
     def reconstruct(self, image: Tensor) -> Tensor:
         """Pass a picture float[3, H, W] through the visual module alone: MAE-r."""
@@ -87,9 +85,8 @@ class Restorer(nn.Module):
         tasks = torch.full((len(features),), TASKS.index(task), device=features.device)
         return self.language.generate(llm, features, tasks)
 
-    def _tiling(self, image: Tensor, overlapping: bool = True) -> Tiling:
-        overlap = self.config.overlap_px if overlapping else 0
-        return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, overlap)
+    def _tiling(self, image: Tensor) -> Tiling:
+        return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, self.config.overlap_px)
 
 
 def _visual_module(config: RestoreConfig) -> VisualModule:

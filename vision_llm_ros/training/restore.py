@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,15 @@ from torch.nn import functional
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.model.autoencoder import MaskedAutoencoder
-from vision_llm_ros.model.detail import KINDS, DamageEstimator, DetailNet
+from vision_llm_ros.model.damage import DamageEstimator, measure
+from vision_llm_ros.model.detail import KINDS, DetailNet
 from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.restore_data import Damaged, Photographs
+from vision_llm_ros.training.restore_data import Damaged, Image, Photographs, to_tensor, weakened
 
 _STARTING_TILES = 1500
 _FLOOR = 5e-5
 _SCALES = 3
-_VIEWS = 4
+_MOST_ENLARGED = 1.5
 
 
 class StageLoop(Loop[Damaged]):
@@ -123,31 +125,44 @@ class DetailLoop(StageLoop):
 
 
 class EstimatorLoop(StageLoop):
-    """Stage estimator: strengths of damage, of pictures of which it sees a few tiles."""
+    """Stage estimator: strengths of damage from statistics of whole squares, measured once.
+
+    Some squares are enlarged first, as cameras give softer pictures than photographs made small.
+    """
 
     name, parts = "estimator", ("strength",)
     module: DamageEstimator
 
-    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
-        from vision_llm_ros.training.restore_data import to_tensor, weakened
-
-        rng = np.random.default_rng(seed)
-        side, views, strengths, kinds = self.network.tile_px, [], [], []
-        for _ in range(self.config.batch_size):
-            kind = int(rng.integers(len(KINDS)))
-            image, strength = weakened(self.photographs.any_square(rng), KINDS[kind], rng)
-            corners = rng.integers(0, self.photographs.size_px - side + 1, (_VIEWS, 2))
-            views.append(to_tensor([image[top : top + side, left : left + side] for top, left in corners]))
+    def start(self, pictures: int) -> None:
+        """Measure `pictures` damaged squares, the examples of every step."""
+        rng = np.random.default_rng(self.config.seed)
+        measured, strengths = [], []
+        for number in range(pictures):
+            kind = KINDS[number % len(KINDS)]
+            image, strength = weakened(_enlarged(self.photographs.any_square(rng), rng), kind, rng)
+            measured.append(measure(to_tensor([image])[0].to(self.device)))
             strengths.append(strength)
-            kinds.append(kind)
-        seen = torch.stack(views)
-        return [Damaged(seen, seen, torch.tensor(kinds), torch.from_numpy(np.stack(strengths)))]
+        self.measured, self.strengths = torch.stack(measured), torch.from_numpy(np.stack(strengths))
+        self.module.normalise(self.measured)
+        self.average = {key: value.detach().clone() for key, value in self.learned().items()}
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        chosen = torch.from_numpy(np.random.default_rng(seed).integers(0, len(self.measured), self.config.batch_size))
+        seen = self.measured[chosen]
+        return [Damaged(seen, seen, chosen, self.strengths[chosen])]
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         loss = functional.binary_cross_entropy_with_logits(
             self.module(batch.damaged.to(self.device)), batch.strengths.to(self.device)
         )
         return loss, {"strength": float(loss.detach())}
+
+
+def _enlarged(square: Image, rng: np.random.Generator) -> Image:
+    if rng.random() < 0.5:
+        return square
+    side = round(len(square) * rng.uniform(1.0, _MOST_ENLARGED))
+    return np.asarray(cv2.resize(square, (side, side), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def gradient_loss(given: Tensor, wanted: Tensor) -> Tensor:
