@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from miniature import build_tiny, pictures
 
 from vision_llm_ros.config import MaskConfig, RuntimeConfig
 from vision_llm_ros.interfaces import Frame, Status, Task, TaskSpec
-from vision_llm_ros.language.phrases import split_phrases
+from vision_llm_ros.language.phrases import read_phrase, split_phrases
 from vision_llm_ros.model import weights
+from vision_llm_ros.model.candidates import meant
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.pixel_lm import PixelLM
 from vision_llm_ros.runtime.engine import TorchEngine, load_further
@@ -143,3 +145,23 @@ def test_detection_is_the_same_with_and_without_the_part(tiny_folder: Path, engi
     spec = TaskSpec(Task.DETECT, ("person", "dog"))
     (with_part,), (without,) = (each.perceive(frame, (spec,)) for each in (engine, alone))
     assert [d.box_xyxy_px for d in with_part.detections] == [d.box_xyxy_px for d in without.detections]
+
+
+class Meanings:
+    """Stands for a text encoder: "pets" is near to dogs and cats, nothing else to anything."""
+
+    def __call__(self, phrases: tuple[str, ...]) -> torch.Tensor:
+        axes = {"dog": 0, "cat": 1}
+        rows = torch.zeros(len(phrases), 3)
+        for row, phrase in zip(rows, phrases, strict=True):
+            row[axes.get(phrase, 2)] = 1.0 if phrase in axes else 0.0
+            if phrase == "pets":
+                row[:2] = 0.7
+        return rows
+
+
+def test_a_kind_of_things_is_asked_for_by_its_classes() -> None:
+    encoder: Any = Meanings()
+    assert [phrase.text for phrase in meant(encoder, read_phrase("pets"))] == ["cat", "dog"]
+    for text in ("everything i can fly", "the red car", "the pet", "all people"):
+        assert meant(encoder, read_phrase(text)) == (read_phrase(text),)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision_llm_ros.language.phrases import ASKS, Phrase
+from vision_llm_ros.language.phrases import ASKS, MAX_TARGETS, Phrase
+from vision_llm_ros.language.words import COCO_CLASSES, SYNONYMS
 from vision_llm_ros.model.geometry import pairwise_iou, suppress_overlaps, to_xyxy
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures
 from vision_llm_ros.model.text import TextEncoder
@@ -24,6 +25,7 @@ _POOL_FACTOR = 4
 _ASKED_BONUS = 3.0
 _STEP = 0.04  # of a side: differences of place below this count as none
 _GRID = 3
+_LEAST_SIMILAR, _AS_SIMILAR = 0.3, 0.08  # of MiniLM: to be a class's meaning at all, and below the nearest one
 
 
 @dataclass(frozen=True)
@@ -152,3 +154,17 @@ def read_phrases(encoder: TextEncoder, phrases: tuple[Phrase, ...]) -> PhraseTex
         encoder(tuple(phrase.anchor or "nothing" for phrase in phrases)) * named,
         torch.tensor([[float(ask in phrase.asks) for ask in ASKS] for phrase in phrases], device=wholes.device),
     )
+
+
+def meant(encoder: TextEncoder, phrase: Phrase) -> tuple[Phrase, ...]:
+    """A phrase of a use or kind as the classes nearest to it in meaning: "everything I can sit on", "pets".
+
+    Any other phrase stays as it is, and so does one that is near to no class.
+    """
+    known = phrase.subject in COCO_CLASSES or phrase.subject in SYNONYMS
+    if phrase.subject and (known or phrase.most < MAX_TARGETS or phrase.asks):
+        return (phrase,)
+    similar = (encoder((phrase.text,)) @ encoder(COCO_CLASSES).T)[0]
+    near = similar >= max(_LEAST_SIMILAR, float(similar.max()) - _AS_SIMILAR)
+    names = [COCO_CLASSES[index] for index in near.nonzero().flatten().tolist()]
+    return tuple(Phrase(name, name) for name in names) or (phrase,)

@@ -14,7 +14,7 @@ from vision_llm_ros.config import MaskConfig, RuntimeConfig
 from vision_llm_ros.interfaces import Mask, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.phrases import MAX_TARGETS, Phrase, split_phrases
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.candidates import Candidates
+from vision_llm_ros.model.candidates import Candidates, meant
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.geometry import suppress_overlaps, to_xyxy
 from vision_llm_ros.model.pixel_lm import PixelLM, Question
@@ -50,10 +50,11 @@ class MaskRoute:
         phrases = asked(spec)
         self.network.to(pyramid[0].device)
         with watch.stage("instruction"):
-            question = self._read(phrases)
+            parts, labels = self._meant(phrases)
+            question = self._read(parts)
         with watch.stage("decide"):
             decisions = self.network.decide(self.model, pyramid, dense, question)
-            targets = self._targets(decisions.logits.sigmoid(), decisions.candidates, phrases, spec)
+            targets = self._targets(decisions.logits.sigmoid(), decisions.candidates, parts, spec)
         if not targets:
             return Perception(spec.task, Status.NOTHING_FOUND, tell(phrases, ()))
         with watch.stage("decode"):
@@ -62,10 +63,15 @@ class MaskRoute:
             boxes = decisions.candidates.boxes_cxcywh[chosen[:, 1]]
             logits = self.network.draw(pyramid, segs, boxes).on_square(_SIDE).float()
         with watch.stage("finish"):
-            kept = self._distinct(logits, targets, phrases, spec.max_objects)
-            masks = self._masks(logits, [targets[index] for index in kept], kept, phrases, view)
+            kept = self._distinct(logits, targets, parts, labels, spec.max_objects)
+            masks = self._masks(logits, [targets[index] for index in kept], kept, labels, view)
         status = Status.OK if masks else Status.NOTHING_FOUND
         return Perception(spec.task, status, tell(phrases, masks), masks=masks)
+
+    def _meant(self, phrases: tuple[Phrase, ...]) -> tuple[tuple[Phrase, ...], tuple[str, ...]]:
+        """What the model is asked, and for each the words of the operator."""
+        pairs = [(part, phrase.text) for phrase in phrases for part in meant(self.model.text_encoder, phrase)]
+        return tuple(part for part, _ in pairs), tuple(text for _, text in pairs)
 
     def _read(self, phrases: tuple[Phrase, ...]) -> Question:
         if phrases not in self._questions:
@@ -92,7 +98,12 @@ class MaskRoute:
         return sorted(found, key=lambda target: -target.chance)[: 2 * MAX_TARGETS]
 
     def _distinct(
-        self, logits: Tensor, targets: list[_Target], phrases: tuple[Phrase, ...], max_objects: int
+        self,
+        logits: Tensor,
+        targets: list[_Target],
+        phrases: tuple[Phrase, ...],
+        labels: tuple[str, ...],
+        max_objects: int,
     ) -> list[int]:
         """Which masks stay: of masks of one phrase that show the same object the surest."""
         inside = (logits > 0).flatten(1).float()
@@ -102,14 +113,14 @@ class MaskRoute:
         covered = (shared / torch.minimum(areas[:, None], areas[None]).clamp(min=1)).cpu().numpy()
         kept: list[int] = []
         for index, target in enumerate(targets):
-            rivals = [other for other in kept if targets[other].phrase == target.phrase]
+            rivals = [other for other in kept if labels[targets[other].phrase] == labels[target.phrase]]
             room = len(rivals) < phrases[target.phrase].most and len(kept) < (max_objects or MAX_TARGETS)
             if room and all(covered[index, other] < _SAME_MASK for other in rivals):
                 kept.append(index)
         return kept
 
     def _masks(
-        self, logits: Tensor, targets: list[_Target], rows: list[int], phrases: tuple[Phrase, ...], view: View
+        self, logits: Tensor, targets: list[_Target], rows: list[int], labels: tuple[str, ...], view: View
     ) -> tuple[Mask, ...]:
         """Masks in source pixels; the score is the mean probability inside times that of the target."""
         edges = MaskEdges(view.transform, view.frame.image_rgb_u8)
@@ -121,7 +132,7 @@ class MaskRoute:
                 continue
             score = target.chance * float((1 / (1 + np.exp(-row[row > 0]))).mean()) if (row > 0).any() else 0.0
             if score >= self.runtime.score_threshold:
-                found.append(Mask(phrases[target.phrase].text, score, inside, box))
+                found.append(Mask(labels[target.phrase], score, inside, box))
         return tuple(found)
 
 
