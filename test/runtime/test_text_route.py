@@ -137,8 +137,13 @@ def test_the_best_fitting_text_wins_over_a_likelier_one(route: TextRoute, engine
 
 
 def test_presence_by_both_says_where_they_disagree(
-    engine: TorchEngine, frame: Frame, found: list[Detection], ranked: dict[str, float]
+    engine: TorchEngine,
+    frame: Frame,
+    found: list[Detection],
+    ranked: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(TextRoute, "_evidence", lambda self, look, label: 4.0)
     ranked.update({"yes": 0.1, "no": 0.9})
     found.append(box(0.95))
     answer = one(engine, frame, Task.ANSWER, "is there a dog?")
@@ -151,9 +156,25 @@ def test_presence_by_both_says_where_they_disagree(
     assert answer.text == "the detector finds none"
 
 
-def test_presence_on_which_both_agree_has_no_remark(
-    engine: TorchEngine, frame: Frame, found: list[Detection], ranked: dict[str, float]
+def test_evidence_is_that_of_the_best_proposal_within_the_region(
+    route: TextRoute, engine: TorchEngine, frame: Frame
 ) -> None:
+    look = route.matcher.look_frame(frame)
+    with torch.inference_mode():
+        logits = route.model.tokenizer.scorer(look.seen.semantics, route.model.text_encoder(("dog",)))
+        assert route._evidence(look, "dog") == pytest.approx(float(logits.max()))
+        nothing = replace(look, visible=torch.zeros_like(look.visible))
+        assert route._evidence(nothing, "dog") == -10.0
+
+
+def test_presence_on_which_both_agree_has_no_remark(
+    engine: TorchEngine,
+    frame: Frame,
+    found: list[Detection],
+    ranked: dict[str, float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(TextRoute, "_evidence", lambda self, look, label: 4.0)
     ranked.update({"yes": 0.9, "no": 0.1})
     found.append(box(0.9))
     answer = one(engine, frame, Task.ANSWER, "is there a dog?")

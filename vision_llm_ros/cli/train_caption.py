@@ -48,6 +48,7 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
     """
     from vision_llm_ros.model.prompt_writer import PromptWriter
     from vision_llm_ros.training.blip_run import config_of
+    from vision_llm_ros.training.calibrate import calibrate_presence, calibrated, keep
     from vision_llm_ros.training.prompted import PromptData, PromptTrainer
 
     train_align.check_free(args)
@@ -60,3 +61,7 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
     prompts = PromptData(data, writer, model.llm, questions, config.captions_a_picture)
     trainer = PromptTrainer(stage, blip, writer, model.llm, prompts, config, Path(args.out), model.device)
     train_align.follow(args, stage, network, config, trainer)
+    values = calibrated(args.init)
+    if questions and args.held_out:
+        values |= calibrate_presence(model, data, questions)
+    keep(args.out, values)

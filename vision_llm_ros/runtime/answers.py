@@ -34,13 +34,17 @@ class Answerer:
     def __init__(self, llm: LanguageModel, writer: PromptWriter, config: QFormerConfig) -> None:
         self._llm, self._writer, self._config = llm, writer, config
 
-    def choose(self, view: View, spec: TaskSpec, asked: Asked, prompt: Prompt) -> Answer:
-        """The likeliest candidate, or "not sure"."""
+    def choose(self, view: View, spec: TaskSpec, asked: Asked, prompt: Prompt, evidence: float) -> Answer:
+        """The likeliest candidate, or "not sure".
+
+        Args:
+            evidence: the highest logit with which a proposal shows what is asked about.
+        """
         chances = self.rank(asked, prompt)
         seen = _detect(view, spec, asked) if asked.label else ()
         found = [item for item in seen if item.score >= self._config.object_threshold]
         if asked.kind is Kind.PRESENCE:
-            answer = self._presence(chances, max((item.score for item in seen), default=0.0), asked)
+            answer = self._presence(chances, evidence, bool(found), asked)
         elif asked.kind is Kind.COUNT:
             answer = self._count(chances, found, asked)
         elif asked.label and not found:
@@ -71,17 +75,17 @@ class Answerer:
         shares = self._writer.rank(self._llm, prompt, texts, wanted).softmax(-1).tolist()
         return dict(zip(candidates, shares, strict=True))
 
-    def _presence(self, chances: dict[str, float], best: float, asked: Asked) -> Answer:
+    def _presence(self, chances: dict[str, float], evidence: float, found: bool, asked: Asked) -> Answer:
         """Yes or no by both; where they disagree, that is said."""
         config, own = self._config, _logit(chances["yes"])
         if not asked.label:
             return _likeliest(chances)
-        logit = config.presence_writer * own + config.presence_detector * best + config.presence_bias
+        logit = config.presence_writer * own + config.presence_detector * evidence + config.presence_bias
         chance = 1 / (1 + math.exp(-max(min(logit, 30.0), -30.0)))
         text = "yes" if chance >= 0.5 else "no"
-        found = best >= config.object_threshold
-        seen = f"the detector finds one with {best:.2f}" if found else "the detector finds none"
-        note = seen if (text == "yes") != found else ""
+        note = ""
+        if (text == "yes") != found:
+            note = "the detector finds one" if found else "the detector finds none"
         if (own > 0) != (text == "yes"):
             note = f"{note}; " * bool(note) + f"the language model alone would say {_likeliest(chances).text}"
         return Answer(text, max(chance, 1 - chance), note)

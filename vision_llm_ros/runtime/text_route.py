@@ -23,6 +23,7 @@ from vision_llm_ros.runtime.matching import Look, Matcher
 from vision_llm_ros.runtime.routes import Stopwatch, View
 
 _HISTORY = 4
+_NO_EVIDENCE = -10.0
 _BEAMS = 5
 _LENGTHS = {"": (5, 20), "short": (3, 12), "long": (9, 30)}
 _ANSWER_LENGTH = (1, 12)
@@ -137,9 +138,16 @@ class TextRoute:
         else:
             with watch.stage("rank"):
                 prompt = self._prompt(look, asked.text, spec.region)
-                answer = Answerer(self.model.llm, self.writer, self.blip.config).choose(view, spec, asked, prompt)
+                answerer = Answerer(self.model.llm, self.writer, self.blip.config)
+                answer = answerer.choose(view, spec, asked, prompt, self._evidence(look, asked.label))
         self._turns.append(Turn(asked.text, answer.text, asked.label))
         return Perception(spec.task, text=answer.note, caption=Caption(answer.text, answer.score, spec.phrase))
+
+    def _evidence(self, look: Look, label: str) -> float:
+        """The highest logit with which a proposal within the region shows the thing."""
+        logits = self.model.tokenizer.scorer(look.seen.semantics, self.model.text_encoder((label,)))[..., 0]
+        there = look.visible[:, -logits.shape[1] :]
+        return float(logits.masked_fill(~there, _NO_EVIDENCE).max())
 
     def _open(self, look: Look, asked: Asked, region: Box) -> Answer:
         """A free answer, after the earlier questions about this frame; "not sure" where it is unlikely."""

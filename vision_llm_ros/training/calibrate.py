@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from vision_llm_ros.errors import InputError
+from vision_llm_ros.language.questions import Kind
 from vision_llm_ros.model.blip import Blip, similarity
+from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import tokenize
 from vision_llm_ros.training.align_data import AlignData
+from vision_llm_ros.training.question_data import Question
 
 CALIBRATED = "calibrated.json"
 _PAIRS_A_CALL = 64
@@ -59,29 +63,56 @@ def _looks(blip: Blip, data: AlignData) -> tuple[Tensor, Tensor, Tensor]:
     return keys, visible, blip.image_vectors(keys, visible, blip.scene(seen, visible))
 
 
+@torch.no_grad()
+def calibrate_presence(model: VisionLLM, data: AlignData, questions: Sequence[Question]) -> dict[str, float]:
+    """Logistic regression of "yes" on the best proposal's logit, on questions about pictures held out.
+
+    The language model's own logit gets no weight here: to hear it takes a pass for every question.
+
+    Raises:
+        InputError: no question of the kind is about a held-out picture.
+    """
+    held = set(data.held_out_ids)
+    asked = [question for question in questions if question.kind == Kind.PRESENCE and question.image_id in held]
+    if not asked:
+        raise InputError("Calibration needs questions about held-out pictures; use --held-out")
+    seen = data.features.seen([data.features.rows[question.image_id] for question in asked])
+    best = [
+        model.tokenizer.scorer(seen.semantics[row : row + 1], model.text_encoder((question.label,))).max()
+        for row, question in enumerate(asked)
+    ]
+    own = torch.tensor([float(question.answer == "yes") for question in asked])
+    gains, bias = _logistic(torch.stack(best).unsqueeze(1), own)
+    return {"presence_writer": 0.0, "presence_detector": gains[0], "presence_bias": bias}
+
+
 def calibrate_match(blip: Blip, data: AlignData) -> dict[str, float]:
     """Logistic regression of "belongs together" on both scores: the settings of `Matcher.probability`.
 
     ITM's weight is kept at zero or above: a head that has learnt nothing is not listened to.
     """
-    scores, own = held_out_pairs(blip, data)
-    weights = torch.zeros(3, requires_grad=True)
+    gains, bias = _logistic(*held_out_pairs(blip, data))
+    return {"match_similarity": gains[0], "match_fit": gains[1], "match_bias": bias}
+
+
+@torch.enable_grad()  # type: ignore[untyped-decorator]
+def _logistic(scores: Tensor, own: Tensor) -> tuple[list[float], float]:
+    """Weights, none below zero, and offset that tell float[N] 0 or 1 from scores float[N, K]."""
     mean, spread = scores.mean(0), scores.std(0).clamp(min=1e-6)
+    weights = torch.full((scores.shape[1] + 1,), 0.5, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=_STEPS)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        logits = ((scores - mean) / spread) @ weights[:2].clamp(min=0) + weights[2]
+        logits = ((scores - mean) / spread) @ weights[:-1].clamp(min=0) + weights[-1]
         value = functional.binary_cross_entropy_with_logits(logits, own) + 1e-3 * weights.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
-    with torch.no_grad():
-        weights.fill_(0.5)
     optimizer.step(loss)  # type: ignore[no-untyped-call]
-    gains = (weights.detach()[:2].clamp(min=0) / spread).tolist()
-    bias = float(weights.detach()[2]) - sum(g * m for g, m in zip(gains, mean.tolist(), strict=True))
-    return {"match_similarity": gains[0], "match_fit": gains[1], "match_bias": bias}
+    gains = (weights.detach()[:-1].clamp(min=0) / spread).tolist()
+    bias = float(weights.detach()[-1]) - sum(g * m for g, m in zip(gains, mean.tolist(), strict=True))
+    return gains, bias
 
 
 def keep(run: Path, values: dict[str, Any]) -> None:
