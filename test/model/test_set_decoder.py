@@ -166,23 +166,33 @@ def test_what_is_learnt_decodes_to_within_half_a_bin(bins: int, num_points: int)
     assert error <= 0.5 / (bins // 2) + 1e-9
 
 
+def test_outline_points_lie_at_the_mean_of_their_distribution_and_corners_at_its_peak() -> None:
+    empty = torch.zeros(1, 1, 4)
+    tokens = ImageTokens(empty, torch.zeros(1, 1, 2), empty, empty, empty, empty)
+    for coordinates, bin_wanted in ((4, 20.0), (16, 30.0)):
+        locations = torch.full((1, 1, coordinates, 65), -30.0)
+        locations[..., [20, 40]] = torch.tensor([1e-4, 0.0])
+        points = decode_points(SetLogits(empty, locations), tokens)
+        assert torch.allclose(points, torch.full_like(points, (bin_wanted - 32) / 32), atol=1e-3)
+
+
 @pytest.mark.parametrize("last", [0, 64])
 def test_bins_beyond_the_border_do_not_count(last: int) -> None:
-    locations = torch.full((1, 1, 2, 65), -30.0)
+    locations = torch.full((1, 1, 4, 65), -30.0)
     locations[..., [last, abs(last - 1)]] = 0.0
     empty = torch.zeros(1, 1, 4)
     tokens = ImageTokens(empty, torch.zeros(1, 1, 2), empty, empty, empty, empty)
     points = decode_points(SetLogits(empty, locations), tokens)
-    assert torch.allclose(points, torch.full((1, 1, 1, 2), abs(last - 0.5) / 32 - 1))
+    assert torch.allclose(points, torch.full((1, 1, 2, 2), abs(last - 0.5) / 32 - 1))
 
 
 def test_two_equal_neighbours_decode_to_the_point_between_them() -> None:
-    locations = torch.full((1, 1, 2, 65), -30.0)
+    locations = torch.full((1, 1, 4, 65), -30.0)
     locations[..., 40:42] = 0.0
     empty = torch.zeros(1, 1, 4)
     tokens = ImageTokens(empty, torch.zeros(1, 1, 2), empty, empty, empty, empty)
     points = decode_points(SetLogits(empty, locations), tokens)
-    assert torch.allclose(points, torch.full((1, 1, 1, 2), (40.5 - 32) / 32))
+    assert torch.allclose(points, torch.full((1, 1, 2, 2), (40.5 - 32) / 32))
 
 
 @torch.inference_mode()

@@ -243,15 +243,18 @@ def location_bins(points_xy: Tensor, centres_xy: Tensor, codec: OffsetCodec) -> 
 
 
 def decode_points(logits: SetLogits, tokens: ImageTokens, reach: int = 2) -> Tensor:
-    """Points from location logits: the likeliest bin, refined by the mean over its neighbours.
+    """Points from location logits.
+
+    A corner is at the likeliest bin, refined by the mean over its neighbours. An outline point is at the mean of its
+    whole distribution: that is wide, and the likeliest bins of neighbouring points make a ragged outline.
 
     Returns:
         float[B, M, num_points, 2], xy fractions of the network's input.
     """
     codec = OffsetCodec(logits.locations.shape[-1])
     best = logits.locations.argmax(-1, keepdim=True)
-    near = best + torch.arange(-reach, reach + 1, device=best.device)
-    around = logits.locations.gather(-1, near.clamp(0, codec.bins - 1))
-    weights = functional.softmax(around.masked_fill((near < 0) | (near >= codec.bins), -torch.inf), -1)
-    offsets = codec.decode((weights * near).sum(-1))
+    reach = reach if logits.locations.shape[-2] == 4 else codec.bins
+    bins = torch.arange(codec.bins, device=best.device)
+    weights = functional.softmax(logits.locations.masked_fill((bins - best).abs() > reach, -torch.inf), -1)
+    offsets = codec.decode((weights * bins).sum(-1))
     return tokens.centres.unsqueeze(2) + offsets.reshape(*offsets.shape[:-1], -1, 2)
