@@ -88,7 +88,7 @@ def test_no_target_is_an_honest_answer(tiny_folder: Path, folder: Path, frame: F
     (answer,) = engine.perceive(frame, (segment("the mug and all spoons"),))
     assert answer.status is Status.NOTHING_FOUND
     assert answer.masks == ()
-    assert answer.text == "there is no mug and no all spoons"
+    assert answer.text == "there is no mug and no spoon"
 
 
 def test_a_phrase_is_answered_no_more_often_than_it_allows(engine: TorchEngine, frame: Frame) -> None:
@@ -135,7 +135,7 @@ def test_the_answer_reads_as_text() -> None:
     inside = np.ones((2, 2), bool)
     labels = ("mug", "two spoons", "two spoons")
     masks = tuple(Mask(label, 0.5, inside, (0.0, 0.0, 2.0, 2.0)) for label in labels)
-    assert tell(phrases, masks) == "mug is [0], two spoons are [1] and [2]; there is no a fork"
+    assert tell(phrases, masks) == "mug is [0], two spoons are [1] and [2]; there is no fork"
 
 
 def test_detection_is_the_same_with_and_without_the_part(tiny_folder: Path, engine: TorchEngine, frame: Frame) -> None:

@@ -151,7 +151,7 @@ def tell(phrases: tuple[Phrase, ...], masks: tuple[Mask, ...]) -> str:
         for text, found in places.items()
         if found
     ]
-    missing = [text for text, found in places.items() if not found]
+    missing = [phrase.subject or phrase.text for phrase in phrases if not places[phrase.text]]
     return "; ".join([", ".join(parts)] * bool(parts) + [f"there is no {' and no '.join(missing)}"] * bool(missing))
 
 
