@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.interfaces import Box, Prompt, PromptKind, Result, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Box, Detection, Mask, Prompt, PromptKind, Result, Status, Task, TaskSpec
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.plan import Parse, resolve
 from vision_llm_ros.language.saying import describe
@@ -92,9 +92,10 @@ class Dialogue:
         perception, (width, height) = result.perception, result.image_size_wh_px
         if perception.status not in (Status.OK, Status.NOTHING_FOUND, Status.DEGRADED) or not width:
             return
+        found: tuple[Detection | Mask, ...] = (*perception.detections, *perception.masks)
         objects = tuple(
             (item.label, (x_min / width, y_min / height, x_max / width, y_max / height))
-            for item in (*perception.detections, *perception.masks)[:MAX_OBJECTS]
+            for item in found[:MAX_OBJECTS]
             for x_min, y_min, x_max, y_max in (item.box_xyxy_px,)
         )
         turn = Turn(result.command_id, result.camera, result.spec, self._clock(), objects)

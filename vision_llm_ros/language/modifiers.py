@@ -51,9 +51,7 @@ _CONTINUOUS = re.compile(
     r"until (?:i|we) (?:say|tell|stop|call)[\w ]*|until (?:told|further|stopped|cancelled)[\w ]*)(?=$|[ ,])"
 )
 _ONCE = re.compile(r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])(?! per)")
-_LASTING = re.compile(
-    rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{UNIT}(?=$|[ ,])"
-)
+_LASTING = re.compile(rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{UNIT}(?=$|[ ,])")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,18 @@ import logging
 from dataclasses import replace
 
 from vision_llm_ros.errors import InputError, UnsupportedTaskError
-from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Engine, Frame, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import (
+    WHOLE_IMAGE,
+    Box,
+    Detection,
+    Engine,
+    Frame,
+    Mask,
+    Perception,
+    Status,
+    Task,
+    TaskSpec,
+)
 from vision_llm_ros.language.plan import refers_to
 
 logger = logging.getLogger(__name__)
@@ -72,7 +83,7 @@ def _directed(step: TaskSpec, done: list[tuple[TaskSpec, Perception]], frame: Fr
     if step.task not in TELLING or step.region != WHOLE_IMAGE:
         return step
     for earlier, perception in reversed(done):
-        found = (*perception.masks, *perception.detections)
+        found: tuple[Detection | Mask, ...] = (*perception.masks, *perception.detections)
         if found and earlier.max_objects == 1 and refers_to(step, earlier):
             return replace(step, region=fractions_of(found[0].box_xyxy_px, frame.size_wh_px))
     return step
