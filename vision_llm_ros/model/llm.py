@@ -280,7 +280,7 @@ class LanguageModel(nn.Module):
         else:
             if self._head is None:
                 self._head = self._load_head()
-            weight = self._head.weight  # type: ignore[assignment]
+            weight = self._head.weight
         return torch.nn.functional.linear(states, weight if ids is None else weight[ids])
 
     def _load_head(self) -> nn.Module:
