@@ -95,7 +95,7 @@ def calibrate_match(blip: Blip, data: AlignData) -> dict[str, float]:
     return {"match_similarity": gains[0], "match_fit": gains[1], "match_bias": bias}
 
 
-@torch.enable_grad()  # type: ignore[untyped-decorator]
+@torch.enable_grad()
 def _logistic(scores: Tensor, own: Tensor) -> tuple[list[float], float]:
     """Weights, none below zero, and offset that tell float[N] 0 or 1 from scores float[N, K]."""
     mean, spread = scores.mean(0), scores.std(0).clamp(min=1e-6)
