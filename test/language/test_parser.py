@@ -62,6 +62,8 @@ def test_sentence_becomes_its_task(parser: CommandParser, task: str, text: str) 
         ),
         ("remove the rain", TaskSpec(Task.RESTORE, restore_kind="derain")),
         ("the picture is noisy and blurry", TaskSpec(Task.RESTORE)),
+        ("clean up the image and find the dogs", TaskSpec(Task.DETECT, ("dog",), restore_first=True)),
+        ("remove the rain, then describe the scene", TaskSpec(Task.CAPTION, restore_kind="derain", restore_first=True)),
         ("remove the car from the picture", TaskSpec(Task.RESTORE, ("car",), "the car", restore_kind="inpaint")),
         ("describe the scene in detail", TaskSpec(Task.CAPTION, caption_length="long")),
         ("describe the red car briefly", TaskSpec(Task.CAPTION, phrase="red car", caption_length="short")),

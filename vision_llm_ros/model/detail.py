@@ -38,7 +38,7 @@ class GatedBlock(nn.Module):
         """float[B, C, H, W] to the same shape; kinds int[B]."""
         normal = x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-4)
         first, second = self.depthwise(self.wide(normal)).chunk(2, 1)
-        return x + self.scale[kinds] * self.narrow(first * second)
+        return x + self.scale[kinds] * self.narrow(first * second)  # type: ignore[no-any-return]
 
 
 class GatedBlocks(nn.Module):
@@ -68,9 +68,10 @@ class DetailNet(nn.Module):
         self.up = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in itertools.pairwise(widths))
         self.fine = nn.ModuleList(GatedBlocks(width, 2) for width in widths)
         self.merged = nn.ModuleList(GatedBlocks(width, 2) for width in widths[:-1])
-        self.leave = nn.ModuleList(nn.Conv2d(widths[0], 4 * 4, 3, padding=1) for _ in KINDS)
-        for last in self.leave:
-            nn.init.normal_(last.weight, std=1e-3)
+        last = [nn.Conv2d(widths[0], 4 * 4, 3, padding=1) for _ in KINDS]
+        for layer in last:
+            nn.init.normal_(layer.weight, std=1e-3)
+        self.leave = nn.ModuleList(last)
 
     def forward(self, images: Tensor, kinds: Tensor) -> Tensor:
         """Restore pictures.
@@ -102,7 +103,7 @@ class DetailNet(nn.Module):
         x = self.fine[-1](x, kinds)
         for earlier, up, blocks in zip(reversed(passed), reversed(self.up), reversed(self.merged), strict=True):
             x = blocks(earlier + functional.pixel_shuffle(up(x), 2), kinds)
-        left = [self.leave[kind](one) for kind, one in zip(kinds.tolist(), x.split(1), strict=True)]
+        left = [self.leave[kind](one) for kind, one in zip(kinds.tolist(), x.unsqueeze(1), strict=True)]
         return functional.pixel_shuffle(torch.cat(left), 2)[..., :height, :width]
 
 
