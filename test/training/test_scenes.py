@@ -10,7 +10,6 @@ from vision_llm_ros.errors import InputError
 from vision_llm_ros.training.scenes import Scene, compose, fill_outline, mirror_scene, read_scene, tight_box
 
 
-
 def scene(*boxes: tuple[str, tuple[int, int, int, int]], size: tuple[int, int] = (80, 100)) -> Scene:
     """Rectangles with exact masks on noise."""
     masks = []
