@@ -30,7 +30,7 @@ def route(tiny_model: VisionLLM) -> MaskRoute:
 
 def kept(route: MaskRoute, masks: list[Tensor], of: list[int], max_objects: int = 0) -> list[int]:
     targets = [_Target(phrase, number, 0.9 - number / 100) for number, phrase in enumerate(of)]
-    return route._distinct(torch.stack(masks), targets, (BEDS, DOGS), max_objects)
+    return route._distinct(torch.stack(masks), targets, (BEDS, DOGS), (BEDS.text, DOGS.text), max_objects)
 
 
 def test_a_part_of_a_surer_mask_is_no_further_object_of_its_phrase(route: MaskRoute) -> None:
