@@ -9,7 +9,7 @@ from torch import Tensor
 from vision_llm_ros.config import RestoreConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.autoencoder import MaskedAutoencoder, patchify, unpatchify
-from vision_llm_ros.model.damage import NUM_STATISTICS, DamageEstimator, measure
+from vision_llm_ros.model.damage import NUM_STATISTICS, DamageEstimator
 from vision_llm_ros.model.detail import KINDS, DetailNet, fill_holes, find_holes
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words

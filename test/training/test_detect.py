@@ -13,7 +13,9 @@ from tiny import Shapes, write_shapes
 from vision_llm_ros.config import TrainConfig
 from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Task
+from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.training import start
 from vision_llm_ros.training.data import DetectionData
 from vision_llm_ros.training.detect import Trainer, learnable
 
@@ -204,3 +206,17 @@ def test_a_tiny_model_learns_a_tiny_world(model: VisionLLM, data: DetectionData,
     config = replace(TRAIN, stage=1, steps=60, batch_size=4, learning_rate=3e-3, save_every=60)
     Trainer(model, data, config, tmp_path).run(lambda step, parts: losses.append(parts["dense"]))
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+
+
+def test_an_arm_with_a_trained_text_encoder_starts_from_weights_without_one(
+    model: VisionLLM, tiny_folder: Path, tmp_path: Path
+) -> None:
+    weights.save(tmp_path, model.config, model.learned(), ("detect",), {})
+    learner = build_tiny(tiny_folder, text_mode="trained")
+    before = learner.learned()["text.bert.embeddings.word_embeddings.weight"].clone()
+    start.from_folder(learner, tmp_path, partly=True)
+    after = learner.learned()
+    assert torch.equal(after["text.bert.embeddings.word_embeddings.weight"], before)
+    assert torch.allclose(after["decoder.background"], model.learned()["decoder.background"], atol=1e-2)
+    with pytest.raises(WeightsError, match=r"text\.safetensors is missing"):
+        start.from_folder(learner, tmp_path)

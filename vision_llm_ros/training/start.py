@@ -73,7 +73,9 @@ def from_folder(model: VisionLLM, source: Path, partly: bool = False) -> None:
     """
     own = model.learned()
     if (source / weights.MANIFEST).is_file():
-        stored = weights.load(source, dict.fromkeys(key.partition(".")[0] for key in own))
+        modules = dict.fromkeys(key.partition(".")[0] for key in own)
+        there = [module for module in modules if (source / f"{module}.safetensors").is_file()]
+        stored = weights.load(source, there if partly else modules)
     else:
         stored = read_checkpoint(source)["average"]
     if partly:
