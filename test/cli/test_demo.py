@@ -154,7 +154,11 @@ def test_interrupted_demo_leaves_no_process_behind(tmp_path: Path, number: signa
     starter = f"import sys; sys.argv = {command[2:]!r}\nfrom vision_llm_ros.cli import demo, main\n"
     starter += "demo.NODES['perception'] = 'stand_in_perception'\nsys.exit(main(sys.argv[1:]))"
     path = os.pathsep.join((str(STAND_IN.parents[1]), str(STAND_IN)))
-    process = subprocess.Popen([sys.executable, "-c", starter], env={**os.environ, "PYTHONPATH": path})
+    process = subprocess.Popen(
+        [sys.executable, "-c", starter],
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )
     deadline = time.monotonic() + 40
     while not (tmp_path / "out" / "logs" / "player.log").exists() and time.monotonic() < deadline:
         time.sleep(0.2)
