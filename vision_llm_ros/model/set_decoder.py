@@ -155,7 +155,8 @@ class SetDecoder(nn.Module):
     def _query_states(self, llm: LanguageModel, prefix: Prefix, tokens: ImageTokens, valid: Tensor | None) -> Tensor:
         """Hidden states float[B, M, 1 + 2 * points, D] of every query set.
 
-        As no set sees another, many long ones are run group by group behind the same image tokens.
+        As no set sees another, many long ones are run group by group behind the same image tokens; the first group
+        goes with the image tokens, which most often is all.
         """
         images = self.image_embeddings(tokens)
         batch, count, width = images.shape
@@ -165,16 +166,20 @@ class SetDecoder(nn.Module):
         if valid is not None:
             seen[:, 0, prefix.length :] = valid
         cache = llm.cache(prefix.past, batch)
-        causal = torch.ones(count, before, dtype=torch.bool, device=device).tril(prefix.length)
+        causal = torch.ones(count, before, dtype=torch.bool, device=device).tril(prefix.length) & seen
         places = torch.arange(prefix.length, before + len(queries), device=device)
-        llm.advance(images, places[:count].expand(batch, -1), causal & seen, cache)
-        states = []
+        states, waiting = [], images  # image tokens go before the first group alone
         for group in torch.split(images.unsqueeze(2) + queries, max(1, _GROUP_TOKENS // len(queries)), 1):
             sets = group.shape[1]
             attend = torch.cat([seen.expand(-1, sets * len(queries), -1), _own_set(sets, len(queries), seen)], -1)
-            positions = places[count:].repeat(sets).expand(batch, -1)
-            states.append(llm.advance(group.flatten(1, 2), positions, attend, cache))
+            first = waiting.shape[1]
+            if first:
+                attend = torch.cat([functional.pad(causal, (0, sets * len(queries))), attend], 1)
+            positions = torch.cat([places[:first], places[count:].repeat(sets)]).expand(batch, -1)
+            embeds = torch.cat([waiting, group.flatten(1, 2)], 1)
+            states.append(llm.advance(embeds, positions, attend, cache)[:, first:])
             cache.crop(-sets * len(queries))
+            waiting = images[:, :0]
         return self.head_norm(torch.cat(states, 1)).view(batch, count, len(queries), width)  # type: ignore[no-any-return]
 
     def class_logits(self, hidden: Tensor, prefix: Prefix, tokens: ImageTokens) -> Tensor:
