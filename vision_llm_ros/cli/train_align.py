@@ -148,10 +148,10 @@ def follow(args: argparse.Namespace, stage: str, config: QFormerConfig, train: L
     """Train with a progress bar."""
     from tqdm import tqdm
 
-    from vision_llm_ros.training.blip_run import write_settings
+    from vision_llm_ros.training.run_folder import keep_settings
 
     trainer.resume()
-    write_settings(args.out, stage, config, train, _about(args))
+    keep_settings(args.out, stage, config, train, _about(args))
     with tqdm(total=train.steps, initial=trainer.step, desc=stage, unit="step", disable=args.quiet) as bar:
 
         def progress(step: int, parts: dict[str, float]) -> None:

@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.runtime.engine import load_model
     from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
     from vision_llm_ros.training.loop import CHECKPOINT
-    from vision_llm_ros.training.text_loop import TextTrainer, write_settings
+    from vision_llm_ros.training.run_folder import keep_settings
+    from vision_llm_ros.training.text_loop import TextTrainer
 
     config = given_settings(args, DecoderTextConfig, _NETWORK)
     train = given_settings(args, DecoderTextTrainConfig, _LEARNING)
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     data = _data(args, model, decoder)
     trainer = TextTrainer(model, decoder, data, train, args.out, choose_dtype(runtime.dtype, device))
     trainer.resume()
-    write_settings(args.out, config, train, _about(args))
+    keep_settings(args.out, "text", config, train, _about(args))
     with tqdm(total=train.steps, initial=trainer.step, desc="text", unit="step", disable=args.quiet) as bar:
 
         def progress(step: int, parts: dict[str, float]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from vision_llm_ros.config import LoopConfig, QFormerConfig, from_mapping
+from vision_llm_ros.config import QFormerConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
@@ -25,28 +25,6 @@ TASKS = {
     "caption": (Task.MATCH, Task.CAPTION),
     "instruct": (Task.MATCH, Task.CAPTION, Task.ANSWER),
 }
-
-
-def write_settings(folder: Path, stage: str, config: QFormerConfig, train: LoopConfig, about: dict[str, Any]) -> None:
-    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings.
-    """
-    network, learning = dataclasses.asdict(config), dataclasses.asdict(train)
-    values = json.loads(json.dumps({"system": stage, "network": network, "train": learning, "about": about}))
-    path = folder / SETTINGS
-    if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("network", "train"):
-            for key, value in values[part].items():
-                if key != "save_every" and known[part].get(key) != value:
-                    raise ConfigError(
-                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
-                        "or train into another --out"
-                    )
-    folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def read_settings(run: Path) -> dict[str, Any]:

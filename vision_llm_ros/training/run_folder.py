@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vision_llm_ros.config import ModelConfig, TrainConfig, from_mapping
+from vision_llm_ros.config import LoopConfig, ModelConfig, TrainConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.training.data import DetectionData
@@ -85,6 +85,28 @@ def check_continues(folder: Path, wanted: Settings) -> None:
                     f"{folder} was started with {key}={before[key]}, not {now[key]}: resume with the former, "
                     "or train into another --out"
                 )
+
+
+def keep_settings(folder: Path, system: str, config: Any, train: LoopConfig, about: dict[str, Any]) -> None:
+    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
+
+    Raises:
+        ConfigError: the folder holds a run with other settings.
+    """
+    network, learning = dataclasses.asdict(config), dataclasses.asdict(train)
+    values = json.loads(json.dumps({"system": system, "network": network, "train": learning, "about": about}))
+    path = folder / SETTINGS
+    if path.is_file():
+        known = json.loads(path.read_text(encoding="utf-8"))
+        for part in ("network", "train"):
+            for key, value in values[part].items():
+                if key != "save_every" and known[part].get(key) != value:
+                    raise ConfigError(
+                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
+                        "or train into another --out"
+                    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def data_facts(data: DetectionData, annotations: Path, referring: list[Path]) -> dict[str, Any]:

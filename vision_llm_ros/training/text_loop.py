@@ -6,7 +6,6 @@ and detection loses nothing to them.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -84,34 +83,6 @@ def learnable(model: VisionLLM, decoder: TextDecoder, config: DecoderTextTrainCo
         for parameter in group["params"]:
             parameter.requires_grad_(True)
     return groups
-
-
-def write_settings(
-    folder: Path, config: DecoderTextConfig, train: DecoderTextTrainConfig, about: dict[str, Any]
-) -> None:
-    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings.
-    """
-    values = {
-        "system": "text",
-        "network": dataclasses.asdict(config),
-        "train": dataclasses.asdict(train),
-        "about": about,
-    }
-    values = json.loads(json.dumps(values))
-    path = folder / SETTINGS
-    if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        for part in ("network", "train"):
-            for key, value in values[part].items():
-                if key != "save_every" and known[part].get(key) != value:
-                    raise ConfigError(
-                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
-                        "or train into another --out"
-                    )
-    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def export(source: Path, out: Path, text: str = "") -> weights.Manifest[DecoderTextConfig]:
