@@ -219,6 +219,8 @@ class QFormerConfig:
     feedforward: int = setting(160, "hidden width of the queries' own feed-forward blocks", low=16, high=8192)
     delta_rank: int = setting(8, "rank of the queries' own change of the shared self-attention", low=1, high=256)
     num_objects: int = setting(24, "detector proposals looked at beside the grid", low=0, high=300)
+    fit_queries: int = setting(8, "learned queries that read picture and sentence together (ITM)", low=1, high=64)
+    fit_memory: int = setting(128, "remembered pictures and as many sentences that ITM compares with", low=1, high=4096)
     match_width: int = setting(192, "width of the space in which pictures and sentences are compared", low=8, high=1024)
     dropout: float = setting(0.1, "dropout of the queries' own layers", low=0.0, high=0.9)
     text_input: bool = setting(True, "the queries read the instruction too (InstructBLIP)")
@@ -249,10 +251,12 @@ class DecoderTextConfig:
     lora_rank: int = setting(12, "rank of the LoRA adapter", low=0, high=512)
     lora_alpha: int = setting(24, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
-    objects: int = setting(24, "image tokens read: the likeliest objects", low=1, high=900)
+    objects: int = setting(20, "image tokens read: the likeliest objects", low=1, high=900)
     cells: int = setting(3, "side of the grid of scene tokens", low=1, high=10)
     scene_width: int = setting(96, "bottleneck of a scene token's features", low=8, high=4096)
-    head_width: int = setting(192, "bottleneck of the correction before the output words", low=8, high=4096)
+    head_width: int = setting(192, "bottleneck of the map to the output words", low=8, high=4096)
+    dropout: float = setting(0.1, "dropout of image tokens and of the map to the output words", low=0.0, high=0.9)
+    beams: int = setting(3, "texts kept in beam search; 1 writes greedily", low=1, high=16)
     max_tokens: int = setting(28, "longest text, tokens", low=1, high=512)
 
     def __post_init__(self) -> None:
@@ -263,11 +267,14 @@ class DecoderTextConfig:
 class DecoderTextTrainConfig(LoopConfig):
     """Learning of captions and answers through the set decoder's language model."""
 
-    steps: int = setting(700, "optimizer steps", low=1)
-    learning_rate: float = setting(1e-3, "of everything that learns", low=0.0, high=1.0)
+    steps: int = setting(1200, "optimizer steps", low=1)
+    batch_size: int = setting(6, "pictures a step", low=1)
+    learning_rate: float = setting(1.5e-3, "of everything that learns", low=0.0, high=1.0)
+    weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
     average_decay: float = setting(0.99, "of the running average of weights that is saved", low=0.0, high=1.0)
-    answer_share: float = setting(0.25, "share of steps that learn to answer questions, 0..1", low=0.0, high=1.0)
+    answer_share: float = setting(0.2, "share of steps that learn to answer questions, 0..1", low=0.0, high=1.0)
     questions: int = setting(6, "questions a picture in such a step", low=1, high=64)
+    smoothing: float = setting(0.1, "label smoothing", low=0.0, high=0.9)
 
 
 @dataclass(frozen=True)
@@ -383,6 +390,20 @@ class AlignConfig(LoopConfig):
 
 
 @dataclass(frozen=True)
+class PairConfig(LoopConfig):
+    """ITM of the Q-Former on hard pairs of the whole set; nothing else of it learns."""
+
+    steps: int = setting(150, "optimizer steps", low=1)
+    batch_size: int = setting(16, "pairs a step; each gives a negative picture, sentence and changed sentence", low=1)
+    learning_rate: float = setting(1e-3, "of ITM's queries and heads", low=0.0, high=1.0)
+    weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
+    warmup_steps: int = setting(10, "linear warm-up", low=0)
+    average_decay: float = setting(0.95, "of the running average of weights that is saved", low=0.0, high=1.0)
+    hardest: int = setting(40, "negatives are drawn among so many that ITC finds likeliest", low=1, high=10000)
+    key_dropout: float = setting(0.1, "share of the picture's cells and proposals hidden at a step", low=0.0, high=0.9)
+
+
+@dataclass(frozen=True)
 class PromptConfig(LoopConfig):
     """Stage 2 of the Q-Former, captions, and its instruction tuning, captions and answers."""
 
@@ -397,9 +418,39 @@ class PromptConfig(LoopConfig):
     )
 
 
+@dataclass(frozen=True)
+class RouterConfig:
+    """The routing language model: which modules a sentence calls that the grammar does not know."""
+
+    name: str = setting("router", "name of the part")
+    llm_layers: int = setting(8, "first layers of the LLM used; 0 means all", low=0, high=200)
+    lora_rank: int = setting(4, "rank of the adapter on q and v", low=1, high=512)
+    lora_alpha: int = setting(8, "LoRA scale numerator", low=1, high=1024)
+    lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
+    pointer_width: int = setting(24, "width of the space in which words of the sentence are pointed at", low=4, high=1024)
+    max_tokens: int = setting(96, "longer sentences are not read", low=8, high=1024)
+    threshold: float = setting(0.5, "least probability of the surest reading that is believed, 0..1", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
+class RouterTrainConfig(LoopConfig):
+    """Learning to route."""
+
+    steps: int = setting(800, "optimizer steps", low=1)
+    batch_size: int = setting(24, "sentences a step", low=1)
+    learning_rate: float = setting(2e-3, "of everything that learns", low=0.0, high=1.0)
+    average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
+    weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
+    right: float = setting(0.97, "share of right readings at which the threshold is chosen, 0..1", low=0.0, high=1.0)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
 SYSTEMS: dict[str, type] = {
-    kind.__name__: kind for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig)
+    kind.__name__: kind
+    for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig, RouterConfig)
 }
 
 

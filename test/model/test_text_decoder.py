@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,29 +68,43 @@ def test_the_picture_and_the_instruction_matter(case: Case) -> None:
 
 
 @pytest.mark.parametrize("ending", [0.0, 30.0])
-def test_written_with_a_cache_costs_what_it_costs_at_once(case: Case, ending: float) -> None:
-    """The score is that of the same text in one pass without a cache, whether it ends or is cut off."""
+def test_texts_found_with_a_cache_cost_what_they_cost_at_once(case: Case, ending: float) -> None:
+    """The score is that of the same tokens in one pass without a cache, whether the text ends or is cut off."""
     model, decoder, seen = case
     decoder = copy.deepcopy(decoder)
     decoder.bias.data[-1] += ending - 15
     one = Seen(*(value[:1] for value in vars(seen).values()))
+    asked = torch.tensor([*tokenize(model, "Describe it."), QUERY])
+    with torch.no_grad(), model.llm.using("text"):
+        start = torch.cat([decoder.image_embeddings(one), decoder.embed(model.llm, asked[None])], 1)
+        found = decoder._search(model.llm, start, decoder.listed)
+    for mean, places in found:
+        ids = decoder.listed[places].tolist()
+        wanted = ids if len(ids) == SMALL.max_tokens else [*ids, len(decoder.bias) - 1]
+        with torch.no_grad():
+            read = torch.tensor([QUERY, *ids])[None, None, : len(wanted)]
+            cost = decoder(model.llm, one, asked[:-1], read, torch.tensor(wanted)[None, None])
+        assert mean == pytest.approx(-float(cost), rel=1e-3)
+
+
+def test_beam_search_finds_no_worse_text_than_greedy_choice(case: Case) -> None:
+    model, decoder, seen = case
+    one = Seen(*(value[:1] for value in vars(seen).values()))
     asked = torch.tensor(tokenize(model, "Describe it."))
-    written = decoder.write(model.llm, one, asked)
-    ids = tokenize(model, f" {written.text}") if written.text else []
-    wanted = ids if len(ids) == SMALL.max_tokens else [*ids, len(decoder.bias) - 1]
-    with torch.no_grad():
-        read = torch.tensor([QUERY, *ids])[None, None, : len(wanted)]
-        cost = decoder(model.llm, one, asked, read, torch.tensor(wanted)[None, None])
-    assert written.score == pytest.approx(float(torch.exp(-cost)), rel=1e-3)
+    wide, narrow = copy.deepcopy(decoder), copy.deepcopy(decoder)
+    wide.config, narrow.config = replace(SMALL, beams=8), replace(SMALL, beams=1)
+    assert wide.write(model.llm, one, asked).score >= narrow.write(model.llm, one, asked).score - 1e-6
 
 
 def test_only_listed_tokens_are_written(case: Case) -> None:
     model, decoder, seen = case
-    known = {token for text in ("a red box", "a dog on a chair", "yes", "3") for token in tokenize(model, f" {text}")}
+    texts = ("a red box", "a dog on a chair", "yes", "3")
+    known = {token for text in texts for token in tokenize(model, f" {text}")}
     assert set(decoder.listed.tolist()) == known
     one = Seen(*(value[:1] for value in vars(seen).values()))
     written = decoder.write(model.llm, one, torch.tensor(tokenize(model, "Describe it.")))
-    assert set(tokenize(model, f" {written.text}")) <= known
+    assert written.text
+    assert set(written.text) <= set("".join(texts))
 
 
 def test_only_the_decoder_and_its_own_adapter_learn(tiny_model: VisionLLM) -> None:

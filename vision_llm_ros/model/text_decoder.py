@@ -6,11 +6,13 @@ The language model reads
      what the frame shows        what is asked     query    written one token at a time
 
 Text asks for more than its first layers can do with the adapter that finds objects, so it has an adapter of its own
-at the same depth, and a small correction before the output words. It writes only tokens that it has read in training:
-the logits of all others are never computed.
+at the same depth, and a map from what these layers end with to what the output words are compared to. It writes only
+tokens that it has read in training: the logits of all others are never computed.
 
-Image tokens come in as what they mean (concept logits, box, objectness), not as the embeddings e_i: so the tokenizer
-may learn on without spoiling the text. Scene cells say what no object token tells: snow, a street, a kitchen.
+Image tokens come in as what they mean (class, box, objectness), not as the embeddings e_i: so the tokenizer may learn
+on without spoiling the text. A class is told by the language model's own words for it, weighted by its probability;
+so a dog in the picture and the word of a question are alike from the start. Scene cells say what no object token
+tells: snow, a street, a kitchen.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ QUERY, IGNORED = -1, -100  # in token ids: the place of <text>; in wanted ids: n
 _SCENE_LEVEL = 2
 _OCTAVES = 16
 _NEVER = -1e4
+_QUIET = 0.3  # what is not learnt yet is added at this share of an embedding's size
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Written:
 class TextDecoder(nn.Module):
     """What learns around the frozen language model to write text; the adapter is kept in the language model."""
 
+    names: Tensor
+
     def __init__(self, config: DecoderTextConfig, model: VisionLLM) -> None:
         """Add the adapter to the model's language model, which is deepened where it has too few layers."""
         super().__init__()
@@ -75,13 +80,19 @@ class TextDecoder(nn.Module):
         spread = float(llm.base.embed_tokens.weight.float().std())
         self.scene = _projection(channels, llm.width, spread, config.scene_width)
         self.cell = nn.Parameter(torch.randn(config.cells**2, llm.width) * spread)
-        self.object = _projection(NUM_CONCEPTS + 6 * _OCTAVES, llm.width, spread)
+        self.object = _projection(NUM_CONCEPTS + 6 * _OCTAVES, llm.width, spread * _QUIET)
+        self.register_buffer("names", _name_embeddings(llm), persistent=False)
         self.rows = nn.Parameter(torch.randn(2, llm.width) * spread)  # <text>, end
         last = nn.Linear(config.head_width, llm.width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.correction = nn.Sequential(nn.Linear(llm.width, config.head_width), nn.GELU(), last)
-        self.scale = nn.Parameter(torch.tensor(0.1))
+        nn.init.normal_(last.weight, std=0.02)
+        self.head = nn.Sequential(
+            nn.LayerNorm(llm.width),
+            nn.Linear(llm.width, config.head_width),
+            nn.GELU(),
+            nn.Dropout(config.dropout),
+            last,
+        )
+        self.dropout = nn.Dropout(config.dropout)
         self.bias = nn.Parameter(torch.zeros(llm.base.config.vocab_size + 1))  # the last one is the end's
 
     def list_tokens(self, counts: Tensor) -> None:
@@ -114,8 +125,9 @@ class TextDecoder(nn.Module):
     def image_embeddings(self, seen: Seen) -> Tensor:
         """float[B, cells * cells + M, D], scene cells before image tokens."""
         looks = (seen.concepts * SEMANTIC_SCALE).clamp(-2, 2)
-        objects = self.object(torch.cat([looks, sine_embedding(seen.geometry, _OCTAVES)], -1))
-        return torch.cat([self.scene(seen.cells) + self.cell, objects], 1)
+        places = self.object(torch.cat([looks, sine_embedding(seen.geometry, _OCTAVES)], -1))
+        objects = seen.concepts.sigmoid() @ self.names + places
+        return self.dropout(torch.cat([self.scene(seen.cells) + self.cell, objects], 1))
 
     def embed(self, llm: LanguageModel, ids: Tensor) -> Tensor:
         """Base-vocabulary ids, or QUERY, int[...] to float[..., D]."""
@@ -123,18 +135,20 @@ class TextDecoder(nn.Module):
 
     def logits(self, llm: LanguageModel, states: Tensor, listed: Tensor) -> Tensor:
         """Last hidden states float[..., D] to logits float[..., L + 1] of the listed tokens and the end."""
-        states = states + self.correction(states)
-        words = llm.text_logits(states, listed)
-        scores = torch.cat([words, (states @ self.rows[1]).unsqueeze(-1)], -1)
-        return self.scale * scores + torch.cat([self.bias[listed], self.bias[-1:]])
+        states = self.head(states)
+        scores = torch.cat([llm.text_logits(states, listed), (states @ self.rows[1]).unsqueeze(-1)], -1)
+        return scores + torch.cat([self.bias[listed], self.bias[-1:]])
 
-    def forward(self, llm: LanguageModel, seen: Seen, asked: Tensor, texts: Tensor, wanted: Tensor) -> Tensor:
+    def forward(
+        self, llm: LanguageModel, seen: Seen, asked: Tensor, texts: Tensor, wanted: Tensor, smoothing: float = 0.0
+    ) -> Tensor:
         """Cross-entropy of several texts a picture, side by side as query sets are: none sees another.
 
         Args:
             asked: int[T], instruction all texts share; may be empty.
             texts: int[B, S, L], what is read: own instruction, QUERY, text.
             wanted: int[B, S, L], the token that follows, `V` for the end, IGNORED where nothing is learnt.
+            smoothing: share of the target that all tokens have alike.
         Returns:
             mean over the tokens.
         """
@@ -155,11 +169,13 @@ class TextDecoder(nn.Module):
             len(listed) + 1, device=listed.device
         )
         logits = self.logits(llm, states[:, before:][learnt.flatten(1)], listed)
-        return functional.cross_entropy(logits.float(), place[wanted[learnt]], ignore_index=IGNORED)
+        return functional.cross_entropy(
+            logits.float(), place[wanted[learnt]], ignore_index=IGNORED, label_smoothing=smoothing
+        )
 
     @torch.no_grad()
     def write(self, llm: LanguageModel, seen: Seen, asked: Tensor) -> Written:
-        """Write about one picture, greedily, with a cache of keys and values.
+        """Write about one picture by beam search: of the finished texts the one with the highest score.
 
         Args:
             seen: of one picture.
@@ -168,23 +184,36 @@ class TextDecoder(nn.Module):
         listed = self.listed
         query = torch.cat([asked, asked.new_tensor([QUERY])]).unsqueeze(0)
         embeds = torch.cat([self.image_embeddings(seen), self.embed(llm, query)], 1)
-        chosen: list[int] = []
-        total = 0.0
         with llm.using(ADAPTER):
-            cache = llm.cache([], 1)
-            for _ in range(self.config.max_tokens):
-                states = self._advance(llm, embeds, cache.get_seq_length(), cache)
-                best = self.logits(llm, states[0, -1], listed).float().log_softmax(-1).max(-1)
-                total += float(best.values)
-                if int(best.indices) == len(listed):
-                    break
-                chosen.append(int(listed[int(best.indices)]))
-                embeds = self.embed(llm, listed.new_tensor([[chosen[-1]]]))
-        text = str(llm.tokenizer.decode(chosen, skip_special_tokens=True)).strip()
-        return Written(text, math.exp(total / min(len(chosen) + 1, self.config.max_tokens)))
+            mean, chosen = max(self._search(llm, embeds, listed), key=lambda text: text[0])
+        text = str(llm.tokenizer.decode(listed[chosen].tolist(), skip_special_tokens=True)).strip()
+        return Written(text, math.exp(mean))
+
+    def _search(self, llm: LanguageModel, embeds: Tensor, listed: Tensor) -> list[tuple[float, list[int]]]:
+        """Texts behind float[1, T, D] with the mean of their log-probabilities; keys and values are cached."""
+        end, beams = len(listed), self.config.beams
+        cache = llm.cache([], 1)
+        going: list[list[int]] = [[]]
+        totals = embeds.new_zeros(1)
+        done: list[tuple[float, list[int]]] = []
+        for length in range(1, self.config.max_tokens + 1):
+            states = self._advance(llm, embeds, cache.get_seq_length(), cache)[:, -1]
+            sums = totals.unsqueeze(1) + self.logits(llm, states, listed).float().log_softmax(-1)
+            best = sums.flatten().topk(min(2 * beams, sums.numel()))
+            steps = [divmod(place, end + 1) for place in best.indices.tolist()]
+            ranked = list(zip(best.values.tolist(), steps, strict=True))
+            done += [(total / length, going[parent]) for total, (parent, word) in ranked[:beams] if word == end]
+            ranked = [entry for entry in ranked if entry[1][1] != end][:beams]
+            going = [[*going[parent], word] for _, (parent, word) in ranked]
+            totals = embeds.new_tensor([total for total, _ in ranked])
+            if len(done) >= beams or not going:
+                return done
+            cache.reorder_cache(listed.new_tensor([parent for _, (parent, _) in ranked]))
+            embeds = self.embed(llm, listed[[text[-1] for text in going]]).unsqueeze(1)
+        return done + [(float(total) / length, text) for total, text in zip(totals, going, strict=True)]
 
     def _advance(self, llm: LanguageModel, embeds: Tensor, past: int, cache: Any) -> Tensor:
-        """Feed float[1, T, D] behind `past` tokens, causally."""
+        """Feed float[B, T, D] behind `past` tokens, causally."""
         count = embeds.shape[1]
         positions = past + torch.arange(count, device=embeds.device).unsqueeze(0)
         attend = torch.ones(1, count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
@@ -197,6 +226,12 @@ def _projection(inputs: int, width: int, spread: float, between: int = 0) -> nn.
     nn.init.normal_(last.weight, std=spread / math.sqrt(between or inputs) * (2 if between else 1))
     middle = [nn.Linear(inputs, between), nn.GELU()] if between else []
     return nn.Sequential(nn.LayerNorm(inputs), *middle, last)
+
+
+def _name_embeddings(llm: LanguageModel) -> Tensor:
+    """float[S, D]: the mean embedding of the tokens of every concept's name."""
+    ids = [llm.tokenizer(f" {name}", add_special_tokens=False)["input_ids"] for name in COCO_CLASSES]
+    return torch.stack([llm.embed_text(torch.tensor(some)).detach().float().mean(0) for some in ids])
 
 
 def _pick(values: Tensor, index: Tensor) -> Tensor:

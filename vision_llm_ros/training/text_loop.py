@@ -59,14 +59,14 @@ class TextTrainer(Loop[TextBatch]):
 
     def draw(self, seed: tuple[int, ...], step: int) -> list[TextBatch]:
         config = self.config
-        asking = self.data.questions is not None and np.random.default_rng((*seed, 1)).random() < config.answer_share
+        asking = bool(self.data.questions) and np.random.default_rng((*seed, 1)).random() < config.answer_share
         task = Task.ANSWER if asking else Task.CAPTION
         return [self.data.draw(task, config.batch_size, config.questions, seed)]
 
     def loss(self, batch: TextBatch) -> tuple[Tensor, dict[str, float]]:
         seen = Seen(*(value.to(self.device) for value in vars(batch.seen).values()))
         parts = (part.to(self.device) for part in (batch.asked, batch.texts, batch.wanted))
-        loss = self.decoder(self.model.llm, seen, *parts)
+        loss = self.decoder(self.model.llm, seen, *parts, self.config.smoothing)
         return loss, {"words": float(loss.detach())}
 
 
