@@ -22,7 +22,7 @@ from vision_llm_ros.training.calibrate import calibrate_match, held_out_pairs
 from vision_llm_ros.training.datasets import load_captions, load_instances
 from vision_llm_ros.training.prompted import PromptData, PromptTrainer
 from vision_llm_ros.training.qformer_features import compute
-from vision_llm_ros.training.question_data import make_questions, measure_colour, measure_colours
+from vision_llm_ros.training.question_data import make_questions, measure_colours
 from vision_llm_ros.training.scene_fit import fit_scene, fit_tags, frequent_words
 
 SHORT = AlignConfig(steps=2, batch_size=4, pairs=3, told=3, warmup_steps=1, save_every=2)
@@ -167,14 +167,6 @@ def test_questions_are_balanced_and_true(folder: Path, data: AlignData) -> None:
     yes = sum(q.answer == "yes" for q in questions if q.kind == "presence")
     assert yes == sum(q.answer == "no" for q in questions if q.kind == "presence") > 0
     assert {"presence", "count", "side", "colour"} == {question.kind for question in questions}
-
-
-def test_a_mixture_of_colours_has_no_name() -> None:
-    image = np.zeros((60, 60, 3), np.uint8)
-    image[:, :20], image[:, 20:40], image[:, 40:] = (0, 0, 220), (0, 220, 0), (220, 0, 0)
-    assert measure_colour(image, np.ones((60, 60), bool)) == ""
-    assert measure_colour(image, np.indices((60, 60))[1] < 20) == "red"
-    assert measure_colour(image, np.indices((60, 60))[1] < 5) == ""
 
 
 def test_a_question_is_wanted_only_behind_its_words(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vision_llm_ros.language.lexicon import singular
+from vision_llm_ros.language.words import BASIC_COLOURS
 
 _PLACE = r"(?: (?:in|on|at|within) (?:the|this|that) (?:picture|image|photo|photograph|frame|scene|view))?"
 _THING = r"(?P<thing>[a-z][a-z -]*?)"
@@ -43,8 +44,7 @@ class Kind(StrEnum):
 YES_NO = ("yes", "no")
 NUMBERS = tuple(map(str, range(13)))
 SIDES = ("left", "right")
-COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "brown")
-CANDIDATES = {Kind.PRESENCE: YES_NO, Kind.COUNT: NUMBERS, Kind.SIDE: SIDES, Kind.COLOUR: COLOURS}
+CANDIDATES = {Kind.PRESENCE: YES_NO, Kind.COUNT: NUMBERS, Kind.SIDE: SIDES, Kind.COLOUR: BASIC_COLOURS}
 
 
 @dataclass(frozen=True)

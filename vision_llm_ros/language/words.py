@@ -294,6 +294,20 @@ COLOURS = """
     red orange yellow green blue purple violet pink brown black white grey gray golden gold silver beige turquoise
     cyan magenta maroon navy tan cream crimson teal lime olive colourful colorful coloured colored pale dark bright
     light""".split()
+# The colours that pixels are named by, and which of them a word may mean.
+BASIC_COLOURS = ("black", "white", "gray", "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown")
+COLOUR_WORDS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in BASIC_COLOURS},
+    **dict.fromkeys(("grey", "silver"), ("gray",)),
+    **dict.fromkeys(("violet", "magenta"), ("purple",)),
+    **dict.fromkeys(("golden", "gold"), ("yellow", "orange")),
+    **dict.fromkeys(("turquoise", "cyan", "teal"), ("green", "blue")),
+    **dict.fromkeys(("maroon", "crimson"), ("red", "brown")),
+    **dict.fromkeys(("tan", "beige"), ("brown", "yellow", "orange")),
+    "cream": ("white", "yellow"),
+    **dict.fromkeys(("lime", "olive"), ("green",)),
+    "navy": ("blue", "black"),
+}
 ADJECTIVES: frozenset[str] = frozenset(
     COLOURS
     + """big small large little tiny huge tall short long wide narrow thin thick fat slim giant enormous medium mini

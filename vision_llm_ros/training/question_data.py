@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.questions import NUMBERS, SIDES
+from vision_llm_ros.model.colours import main_colour
 from vision_llm_ros.training.datasets import Instance, InstanceSet, Picture
 
-# upper ends of hue in OpenCV's half degrees, by name; grey, black and white are told by saturation and value
-_HUES = ((8, "red"), (20, "orange"), (33, "yellow"), (85, "green"), (130, "blue"), (160, "purple"), (180, "red"))
 _FORMS = {
     "presence": ("is there {a} {one} in the picture?", "is there {a} {one}?", "can you see {a} {one}?"),
     "count": ("how many {many} are there?", "how many {many} are in the picture?", "how many {many} can you see?"),
@@ -23,8 +22,6 @@ _FORMS = {
     "colour": ("what color is the {one}?",),
 }
 _FAR_FROM_MIDDLE = 0.15
-_CLEAR_SHARE = 0.5
-_SMALLEST_COLOURED_PX = 600
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def make_questions(dataset: InstanceSet, colours: dict[int, str], seed: int, a_k
     """At most `a_kind` questions of each kind about every annotated picture; as many `yes` as `no`, in pairs.
 
     Args:
-        colours: by annotation id, see `measure_colour`.
+        colours: by annotation id, see `measure_colours`.
     """
     rng = np.random.default_rng(seed)
     by_picture: dict[int, list[Instance]] = {picture.image_id: [] for picture in dataset.pictures}
@@ -130,34 +127,15 @@ def measure_colours(dataset: InstanceSet) -> dict[int, str]:
     found = {}
     for picture in dataset.pictures:
         items = outlined.get(picture.image_id, [])
-        image = cv2.imread(str(picture.path)) if items else None
+        image = cv2.imread(str(picture.path), cv2.IMREAD_COLOR) if items else None
         if image is None:
             continue
+        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         for item in items:
-            name = measure_colour(np.asarray(image, np.uint8), _inside(item, picture))
+            name = main_colour(rgb, _inside(item, picture))
             if name:
                 found[item.annotation_id] = name
     return found
-
-
-def measure_colour(image_bgr_u8: NDArray[np.uint8], inside: NDArray[np.bool_]) -> str:
-    """The colour of more than half of the pixels inside a mask; "" where there is none."""
-    pixels = np.asarray(image_bgr_u8)[inside]
-    if len(pixels) < _SMALLEST_COLOURED_PX:
-        return ""
-    hsv = cv2.cvtColor(pixels[None], cv2.COLOR_BGR2HSV)[0].astype(int)
-    names = Counter(_name(*pixel) for pixel in hsv[:: max(len(hsv) // 500, 1)].tolist())
-    best, count = names.most_common(1)[0]
-    return best if count > _CLEAR_SHARE * names.total() else ""
-
-
-def _name(hue: int, saturation: int, value: int) -> str:
-    if value < 50:
-        return "black"
-    if saturation < 45:
-        return "white" if value > 180 else "gray"
-    name = next(name for end, name in _HUES if hue <= end)
-    return "brown" if name in ("red", "orange") and value < 150 else name
 
 
 def _inside(item: Instance, picture: Picture) -> NDArray[np.bool_]:
