@@ -27,7 +27,7 @@ _BLACK, _WHITE, _GREY, _RED, _ORANGE, _PINK, _BROWN = map(
 def name_pixels(image_rgb_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Index into `BASIC_COLOURS` of every pixel: uint8[H, W] of uint8[H, W, 3]."""
     hue, saturation, value = (np.asarray(part) for part in cv2.split(cv2.cvtColor(image_rgb_u8, cv2.COLOR_RGB2HSV)))
-    names = _HUE_NAMES[hue]
+    names: NDArray[np.uint8] = _HUE_NAMES[hue]
     names[np.isin(names, (_RED, _ORANGE)) & (value < _BROWN_VALUE)] = _BROWN
     rosy = (hue >= _PINK_HUES[0]) & (hue < _PINK_HUES[1]) | (names == _RED) & (saturation < _PINK_SATURATION)
     names[rosy & (value >= _PINK_VALUE)] = _PINK
