@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from vision_llm_ros.errors import CommandError
@@ -48,3 +50,10 @@ def test_questions_about_the_picture_are_not_about_the_past(parser: CommandParse
 def test_what_cannot_be_recalled_is_refused_with_the_reason(parser: CommandParser, sentence: str, reason: str) -> None:
     with pytest.raises(CommandError, match=reason):
         parser.parse(sentence)
+
+
+def test_long_lists_are_read_at_once(parser: CommandParser) -> None:
+    """A pattern that tries every way to divide the words would take minutes."""
+    started = time.perf_counter()
+    spec = parser.parse("how many zebras and yellow wheelbarrows and purple lanterns and potted plants are there?")
+    assert spec.task == Task.ANSWER and time.perf_counter() - started < 1.0

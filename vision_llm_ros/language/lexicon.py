@@ -98,7 +98,7 @@ def plural(noun: str) -> str:
     if word in _ALWAYS_PLURAL:
         return noun
     irregular = [many for many, one in IRREGULAR_PLURALS.items() if one == word]
-    regular = [word[:-1] + "ies"] if word.endswith("y") else []
+    regular = [word[:-1] + "ies"] if word.endswith("y") and word[-2:-1] not in tuple("aeou") else []
     tries = (
         (*irregular, *regular, word + "es", word + "s")
         if word.endswith(_HISSING)

@@ -23,7 +23,8 @@ _CAME = (
     r"show(?:n|ed)? up|enter(?:ed)?|arrived?|leave|left|disappear(?:ed)?|turn(?:ed)? up|"
     r"been (?:seen|visible|here|there|around))"
 )
-_COUNTED = r"(?P<things>(?:(?!\b(?:can|could|do|does|are|is|on|see|stand)\b)[\w\ue000\ue001-]+ ?)+?)"
+_WORD = r"(?!(?:can|could|do|does|are|is|on|see|stand)\b)[\w\ue000\ue001-]+"
+_COUNTED = rf"(?P<things>{_WORD}(?:,? {_WORD})*?) ?"
 _LAST = r"(?: (?:last|first))?"
 _PAST = compiled(
     rf"(?:did|has|have) (?P<things>(?!you\b|we\b|i\b).+?) {_CAME}{_BY}",
