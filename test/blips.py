@@ -17,7 +17,8 @@ from vision_llm_ros.model.prompt_writer import PromptWriter
 from vision_llm_ros.runtime.engine import TorchEngine
 from vision_llm_ros.runtime.text_route import TextRoute, load_route
 
-CONFIG = QFormerConfig(num_queries=4, num_layers=2, image_width=16, feedforward=20, num_objects=5, match_width=12)
+SIZES = {"num_queries": 4, "fit_queries": 3, "fit_memory": 6, "num_layers": 2, "image_width": 16, "feedforward": 20}
+CONFIG = QFormerConfig(**SIZES, num_objects=5, match_width=12)
 TOLD = replace(CONFIG, tags=("dog", "red", "walking", "street"), answer_threshold=0.0)
 TASKS = (Task.CAPTION, Task.ANSWER, Task.MATCH)
 RUNTIME = RuntimeConfig(device="cpu", dtype="float32", threads=1, score_threshold=0.0, objectness_threshold=0.0)

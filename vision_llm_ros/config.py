@@ -146,6 +146,9 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
         "who writes captions and answers; auto takes the Q-Former where both are there",
         choices=("auto", "qformer", "decoder"),
     )
+    warm_text: bool = setting(
+        False, "load what writes text at the start, not at the first caption or answer (some 320 MB, 2 s)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -413,6 +416,7 @@ class PromptConfig(LoopConfig):
     warmup_steps: int = setting(20, "linear warm-up", low=0)
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
     captions_a_picture: int = setting(4, "told side by side", low=1, high=32)
+    questions: int = setting(10, "questions a step, each about a picture", low=1)
     answer_share: float = setting(
         0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0
     )

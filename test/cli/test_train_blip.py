@@ -63,10 +63,31 @@ def test_align_logs_its_three_losses(aligned: Path) -> None:
     assert all(float(row[name]) > 0 for name in ("itc", "itm", "itg"))
 
 
+def test_match_learns_itm_alone_and_is_calibrated(place: Place, aligned: Path) -> None:
+    options = ["--init", str(aligned), "--held-out", "4", "--quiet", "--steps", "2", "--batch-size", "4"]
+    assert main(["train", "match", *place.data("match"), *options]) == 0
+    before = read_checkpoint(aligned)["average"]
+    after = read_checkpoint(place.root / "match")["average"]
+    changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert changed and all(key.startswith("pair.") for key in changed)
+    assert {"pair.pictures", "pair.sentences"} <= changed
+    values = json.loads((place.root / "match" / "calibrated.json").read_text())
+    assert values["match_similarity"] == 0 and values["match_fit"] >= 0
+    out = place.root / "matching"
+    assert main(["train", "export", str(place.root / "match"), "--out", str(out)]) == 0
+    assert weights.read_manifest(out, QFormerConfig).trained == ("match",)
+
+
+def test_match_without_a_run_to_start_from_says_so(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "match", *place.data("none"), "--steps", "2"]) == 1
+    assert "train match starts from an earlier stage; name its run: --init RUN" in capsys.readouterr().err
+
+
 def test_caption_learns_the_soft_prompt_alone(aligned: Path, captioned: Path) -> None:
     before, after = read_checkpoint(aligned)["average"], read_checkpoint(captioned)["model"]
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
-    assert changed == {"teller.queries", "teller.project.weight", "teller.project.bias"}
+    parts = ("queries", "project.weight", "project.bias", "told.values.weight")
+    assert changed == {f"teller.{part}" for part in parts}
 
 
 def test_instruct_learns_captions_and_answers(
@@ -103,7 +124,7 @@ def test_caption_without_a_run_to_start_from_says_so(place: Place, capsys: pytes
 def test_a_run_of_something_else_is_no_start(place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "settings.json").write_text(json.dumps({"system": "text"}))
     assert main(["train", "caption", *place.data("none"), *SHORT, "--init", str(tmp_path)]) == 1
-    assert "is a run of 'text', expected one of align, caption, instruct" in capsys.readouterr().err
+    assert "is a run of 'text', expected one of align, match, caption, instruct" in capsys.readouterr().err
 
 
 def test_features_are_computed_once(place: Place, aligned: Path) -> None:

@@ -32,8 +32,23 @@ def prompt(model: VisionLLM) -> Prompt:
     return Prompt(embeds, torch.tensor([[True, True, True, True, False, True]]))
 
 
-def test_all_layers_are_in_memory(model: VisionLLM, writer: PromptWriter) -> None:
+def test_layers_are_loaded_when_first_something_is_written(tiny_folder: Path, prompt: Prompt) -> None:
+    model = build_tiny(tiny_folder)
+    before = model.llm.num_layers
+    writer = PromptWriter(model.llm, 0, TAGS)
+    assert model.llm.num_layers == before < 3
+    with torch.inference_mode():
+        writer.write(model.llm, prompt, torch.tensor([5, 6]), 1, 1, 2)
     assert model.llm.num_layers == 3
+    assert not any(parameter.is_inference() for parameter in model.llm.parameters())
+
+
+def test_the_list_of_tokens_is_kept_in_bits(writer: PromptWriter, model: VisionLLM) -> None:
+    assert writer.choice.tolist() == sorted({*range(20, 60), writer.end})
+    other = PromptWriter(model.llm, 0, TAGS)
+    assert len(other.choice) == model.llm.base.config.vocab_size
+    other.load_state_dict({key: value.half() for key, value in writer.state_dict().items()})
+    assert torch.equal(other.choice, writer.choice)
 
 
 def test_only_listed_tokens_are_written(model: VisionLLM, writer: PromptWriter, prompt: Prompt) -> None:
@@ -95,8 +110,9 @@ def test_texts_side_by_side_do_not_see_each_other(model: VisionLLM, writer: Prom
 def test_rank_sums_what_the_loss_averages(model: VisionLLM, writer: PromptWriter, prompt: Prompt) -> None:
     read = torch.tensor([[[5, 7, 30], [5, 7, 40]]])
     wanted = torch.tensor([[[IGNORED, 30, 32], [IGNORED, 40, 42]]])
-    sums = writer.rank(model.llm, prompt, read, wanted)
-    loss = writer(model.llm, prompt, torch.zeros(0, dtype=torch.long), read, wanted)
+    asked = torch.tensor([9, 8])
+    sums = writer.rank(model.llm, prompt, asked, read, wanted)
+    loss = writer(model.llm, prompt, asked, read, wanted)
     assert -float(sums.sum()) / 4 == pytest.approx(loss.item(), abs=1e-4)
 
 

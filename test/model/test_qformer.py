@@ -7,11 +7,14 @@ import torch
 from blips import CONFIG, stirred
 from miniature import pictures
 from torch import Tensor
+from torch.nn import functional
 
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.model.blip import Blip, similarity
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.evidence import evidence, phrases
+from vision_llm_ros.model.proposals import PhraseScorer
 from vision_llm_ros.model.qformer import Mode, QFormer, Tokens, attention_mask, tokenize
 from vision_llm_ros.model.qformer_image import ImageInput, Seen
 
@@ -116,7 +119,8 @@ def test_masks_are_those_of_the_table() -> None:
 
 def test_padding_changes_nothing(blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens) -> None:
     pad = torch.zeros(3, 2, dtype=torch.long)
-    longer = Tokens(torch.cat([text.ids, pad], 1), torch.cat([text.real, pad.bool()], 1))
+    vectors = torch.cat([text.vectors, torch.zeros(3, 2, text.vectors.shape[2])], 1)
+    longer = Tokens(torch.cat([text.ids, pad], 1), torch.cat([text.real, pad.bool()], 1), vectors)
     for mode in Mode:
         queries, words = states(blip, keys, text, mode)
         padded_queries, padded_words = states(blip, keys, longer, mode)
@@ -124,18 +128,97 @@ def test_padding_changes_nothing(blip: Blip, keys: tuple[Tensor, Tensor], text: 
         assert same(words[text.real], padded_words[:, : text.ids.shape[1]][text.real])
 
 
-def test_batched_pictures_match_single_ones(blip: Blip, seen: Seen, text: Tokens) -> None:
-    whole = blip.fit_logits(*blip.image(seen), text)
+@pytest.fixture
+def sentences(blip: Blip) -> Tensor:
+    torch.manual_seed(1)
+    return functional.normalize(torch.randn(3, CONFIG.match_width), dim=-1)
+
+
+@torch.no_grad()
+def test_batched_pictures_match_single_ones(blip: Blip, seen: Seen, text: Tokens, sentences: Tensor) -> None:
+    whole = blip.fit_logits(blip.look(seen), text, sentences)
     for row in range(3):
-        one = Seen(seen.cells[row : row + 1], seen.semantics[row : row + 1], seen.boxes_cxcywh[row : row + 1])
-        only = text[torch.tensor([row])]
-        assert same(blip.fit_logits(*blip.image(one), only), whole[row : row + 1])
+        only = torch.tensor([row])
+        assert same(blip.fit_logits(blip.look(seen[only]), text[only], sentences[only]), whole[only])
 
 
-def test_matching_logits_are_the_mean_over_the_queries(blip: Blip, keys: tuple[Tensor, Tensor], text: Tokens) -> None:
-    queries, _ = states(blip, keys, text, Mode.BIDIRECTIONAL)
-    each = torch.stack([blip.matcher.fits(queries[:, place]) for place in range(4)])
-    assert same(blip.fit_logits(*keys, text), each.mean(0))
+@torch.no_grad()
+def test_matching_logits_are_the_mean_over_the_queries_and_what_itc_knows(
+    blip: Blip, seen: Seen, text: Tokens, sentences: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, found = blip.look(seen), []
+    forward = blip.qformer.forward
+    monkeypatch.setattr(blip.qformer, "forward", lambda *a, **k: found.append(forward(*a, **k)) or found[-1])
+    logits = blip.fit_logits(look, text, sentences)
+    ((queries, _),) = found
+    assert queries.shape[1] == CONFIG.fit_queries
+    each = torch.stack([blip.pair.fits(queries[:, place]) for place in range(CONFIG.fit_queries)])
+    start = blip.pair.start(look.vectors, sentences)
+    assert same(logits, each.mean(0) + torch.stack([-start / 2, start / 2], 1))
+
+
+@torch.no_grad()
+def test_matching_starts_from_the_cosine_and_what_is_typical(tiny_model: VisionLLM, seen: Seen, text: Tokens) -> None:
+    """A new head: queries add nothing, a sentence near to every remembered picture counts for less."""
+    torch.manual_seed(0)
+    fresh = Blip(CONFIG, tiny_model).eval()
+    look = fresh.look(seen)
+    sentences = look.vectors[:, 0]
+    logits = fresh.fit_logits(look, text, sentences)
+    assert same(logits[:, 1] - logits[:, 0], fresh.pair.start(look.vectors, sentences))
+    before = fresh.pair.start(look.vectors, sentences)
+    fresh.pair.pictures[0] = sentences[1]
+    after = fresh.pair.start(look.vectors, sentences)
+    assert after[1] < before[1]
+    assert before[1] - after[1] == (before - after).max()
+
+
+def test_matching_learns_from_the_picture_and_from_the_text(
+    tiny_model: VisionLLM, seen: Seen, text: Tokens, sentences: Tensor
+) -> None:
+    """Gradients of a new head reach the cross-attention and what words carry, once the verdict has moved."""
+    torch.manual_seed(0)
+    fresh = Blip(CONFIG, tiny_model)
+    torch.nn.init.normal_(fresh.pair.fits.weight)
+    fresh.fit_logits(fresh.look(seen), text, sentences)[:, 1].sum().backward()
+    first = fresh.qformer.layers[0]
+    for learnt in (fresh.pair.told.values.weight, first.cross.output.dense.weight, fresh.pair.queries):
+        assert learnt.grad is not None and learnt.grad.abs().sum() > 0
+
+
+@torch.no_grad()
+def test_words_carry_what_the_picture_shows_of_them(blip: Blip, seen: Seen) -> None:
+    """The second concept is a bicycle: shown once, at the left; nothing else is."""
+    semantics = torch.full_like(seen.semantics, -9.0)
+    semantics[:, 2, 1] = 4.0
+    boxes = seen.boxes_cxcywh.clone()
+    boxes[:, 2] = torch.tensor([0.1, 0.5, 0.2, 0.2])
+    shown = replace(seen, semantics=semantics, boxes_cxcywh=boxes)
+    concepts = torch.eye(80, blip.qformer.width)
+    scorer = PhraseScorer(blip.qformer.width)
+    scorer.to_concepts.weight.copy_(concepts)
+    vectors = torch.stack([concepts[1], concepts[2], torch.zeros(blip.qformer.width)]).expand(3, -1, -1)
+    visible = torch.ones(3, seen.cells.flatten(1, 2).shape[1] + 5, dtype=torch.bool)
+    bicycle, car, nothing = evidence(scorer, shown, visible, vectors)[0]
+    assert bicycle[0] == car[0] == 1
+    assert bicycle[1] > 0.9 and car[1] < -0.9
+    assert bicycle[2:9].argmax() == 1 and car[2:9].argmax() == 0
+    assert bicycle[9] == pytest.approx(-0.8, abs=0.02) and car[9] == 0
+    assert not nothing.any()
+    visible[:, -3] = False
+    assert evidence(scorer, shown, visible, vectors)[0, 0, 1] < -0.9
+
+
+def test_words_name_classes_by_plural_synonym_and_in_two() -> None:
+    assert phrases("how many traffic lights".split()) == ["how", "many", "traffic light", "traffic light"]
+    assert phrases("people on a sofa".split()) == ["person", "on", "a", "couch"]
+
+
+def test_every_token_of_a_word_carries_what_the_word_names(tiny_model: VisionLLM, blip: Blip) -> None:
+    text = tokenize(tiny_model.text_encoder, ["two dogs"])
+    (vector,) = tiny_model.text_encoder(("dog",))
+    assert same(text.vectors[0, 0], torch.zeros_like(vector))
+    assert any(same(each, vector) for each in text.vectors[0])
 
 
 def test_similarity_is_that_of_the_best_query() -> None:
@@ -151,7 +234,7 @@ def test_the_instruction_changes_the_prompt_only_where_the_queries_read_it(
     deaf.load_state_dict(blip.state_dict())
     for reader, differs in ((blip, True), (deaf.eval(), False)):
         keys = reader.image(seen)
-        first, second = (reader.soft_prompt(*keys, each) for each in (text, changed(text, 2)))
+        first, second = (reader.soft_prompt(seen, *keys, each) for each in (text, changed(text, 2)))
         assert same(first, second) is not differs
 
 

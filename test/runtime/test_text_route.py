@@ -210,21 +210,30 @@ def test_what_is_not_seen_has_no_colour(
     ranked.update({"red": 0.9, "blue": 0.1})
     answer = one(engine, frame, Task.ANSWER, "what color is the dog?")
     assert (told(answer).text, told(answer).score, answer.text) == ("not sure", 0.0, "no dog is seen")
-    found.append(box(0.7))
-    assert told(one(engine, frame, Task.ANSWER, "what color is the dog?")).text == "red"
+
+
+def test_the_colour_of_the_surest_one_found_is_measured(engine: TorchEngine, found: list[Detection]) -> None:
+    pixels = np.full((120, 160, 3), 120, np.uint8)
+    pixels[10:60, 10:40], pixels[10:60, 80:110] = (200, 20, 20), (20, 20, 200)
+    found += [box(0.6), box(0.9, 80.0)]
+    answer = one(engine, Frame(pixels), Task.ANSWER, "what color is the dog?")
+    assert (told(answer).text, answer.text) == ("blue", "that of the surest of 2")
+    assert told(answer).score > 0.9
+    found[:] = [Detection("dog", 0, 0.9, (10.0, 10.0, 11.0, 11.0))]
+    assert told(one(engine, Frame(pixels), Task.ANSWER, "what color is the dog?")).text == "not sure"
 
 
 def test_an_unlikely_answer_is_not_sure(
     route: TextRoute, engine: TorchEngine, frame: Frame, found: list[Detection], ranked: dict[str, float]
 ) -> None:
-    ranked.update({"red": 0.3, "blue": 0.25})
-    found.append(box(0.7))
+    ranked.update({"left": 0.3, "right": 0.25})
+    found += [box(0.7), box(0.7)]
     route.blip.config = replace(TOLD, answer_threshold=0.5)
     try:
-        answer = one(engine, frame, Task.ANSWER, "what color is the dog?")
+        answer = one(engine, frame, Task.ANSWER, "is the dog on the left or on the right?")
         assert told(answer).text == "not sure"
         assert told(answer).score == pytest.approx(0.3)
-        assert answer.text == "the best guess is 'red'"
+        assert answer.text == "the best guess is 'left'"
         assert told(one(engine, frame, Task.ANSWER, "what is on the table?")).text == "not sure"
     finally:
         route.blip.config = TOLD

@@ -11,19 +11,23 @@ from captions import write_captions
 from miniature import build_tiny
 from tiny import write_shapes
 
-from vision_llm_ros.config import AlignConfig, PromptConfig
+from vision_llm_ros.config import AlignConfig, PairConfig, PromptConfig
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.model.blip import Blip
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.prompt_writer import IGNORED, PromptWriter
+from vision_llm_ros.training import calibrate
 from vision_llm_ros.training.align import AlignTrainer, contrast_loss, hard_negatives
 from vision_llm_ros.training.align_data import AlignData, plain
 from vision_llm_ros.training.calibrate import calibrate_match, held_out_pairs
 from vision_llm_ros.training.datasets import load_captions, load_instances
+from vision_llm_ros.training.exchange import exchange
+from vision_llm_ros.training.pairs import PairData, PairTrainer, remember
 from vision_llm_ros.training.prompted import PromptData, PromptTrainer
 from vision_llm_ros.training.qformer_features import compute
 from vision_llm_ros.training.question_data import make_questions, measure_colours
 from vision_llm_ros.training.scene_fit import fit_scene, fit_tags, frequent_words
+from vision_llm_ros.training.weigh import weigh
 
 SHORT = AlignConfig(steps=2, batch_size=4, pairs=3, told=3, warmup_steps=1, save_every=2)
 
@@ -132,22 +136,78 @@ def test_calibration_needs_held_out_pictures(blip: Blip, data: AlignData) -> Non
         held_out_pairs(blip, none)
 
 
-def test_calibration_trusts_what_tells_pairs_apart(
+def test_calibration_makes_itms_logit_a_probability(
     blip: Blip, data: AlignData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     own = torch.tensor([1.0, 0.0] * 100)
-    cosines = 0.3 + 0.4 * own + torch.from_numpy(rng.normal(0, 0.1, 200)).float()
+    logits = 3.0 + 4.0 * own + torch.from_numpy(rng.normal(0, 1, 200)).float()
     noise = torch.from_numpy(rng.normal(0, 1, 200)).float()
-    for column, name in ((0, "match_similarity"), (1, "match_fit")):
-        pair = [noise, noise]
-        pair[column] = cosines
-        both = torch.stack(pair, 1), own
-        monkeypatch.setattr("vision_llm_ros.training.calibrate.held_out_pairs", lambda *args, both=both: both)
-        found = calibrate_match(blip, data)
-        assert found[name] > 5
-        assert abs(found[name] * 0.5 + found["match_bias"]) < 2
-        assert all(found[other] >= 0 for other in ("match_similarity", "match_fit"))
+    monkeypatch.setattr(calibrate, "held_out_pairs", lambda *args: (torch.stack([noise, logits], 1), own))
+    found = calibrate_match(blip, data)
+    assert found["match_similarity"] == 0
+    assert found["match_fit"] > 1
+    assert found["match_fit"] * 5.0 + found["match_bias"] == pytest.approx(0, abs=0.5)
+
+
+def test_a_score_that_tells_nothing_gets_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    own = torch.tensor([1.0, 0.0] * 100)
+    against = -own + torch.from_numpy(rng.normal(0, 0.5, 200)).float()
+    gains, _ = calibrate.logistic(torch.stack([against, own], 1), own)
+    assert gains[0] == 0
+    assert gains[1] > 3
+
+
+def test_hard_pairs_are_of_other_pictures_and_follow_from_their_seed(blip: Blip, data: AlignData) -> None:
+    pairs = PairData(blip.eval(), data, hardest=2)
+    first, second, third = pairs.draw(4, (1,)), pairs.draw(4, (1,)), pairs.draw(4, (2,))
+    assert torch.equal(first.sentences, second.sentences)
+    assert not torch.equal(first.sentences[:4], third.sentences[:4])
+    assert int(first.wanted.sum()) == 4
+    for seed in range(20):
+        rng, own = np.random.default_rng(seed), seed % len(data.image_ids)
+        other = pairs._pick(torch.rand(len(pairs._owner)), pairs._owner == own, rng)
+        assert pairs._owner[other] != own
+
+
+def test_one_word_is_exchanged_for_another_of_its_kind() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        changed = exchange("two dogs on a red couch", rng).split()
+        (place,) = [
+            i for i, (a, b) in enumerate(zip("two dogs on a red couch".split(), changed, strict=True)) if a != b
+        ]
+        assert place in (0, 1, 4, 5)
+    assert exchange("something here", rng) == ""
+
+
+def test_the_memory_holds_centres_of_unit_length(blip: Blip, data: AlignData) -> None:
+    pairs = PairData(blip.eval(), data, hardest=2)
+    remember(blip, pairs)
+    assert torch.allclose(blip.pair.sentences.norm(dim=1), torch.ones(CONFIG.fit_memory), atol=1e-5)
+    nearest = (pairs.sentences @ blip.pair.sentences.T).amax(1)
+    assert nearest.mean() > (pairs.sentences @ pairs.sentences.mean(0)).mean()
+
+
+def test_only_itm_learns_on_hard_pairs_and_the_loss_falls(blip: Blip, data: AlignData, tmp_path: Path) -> None:
+    before = copy.deepcopy(blip.state_dict())
+    pairs = PairData(blip.eval(), data, hardest=2)
+    settings = PairConfig(steps=12, batch_size=4, warmup_steps=1, save_every=12, learning_rate=0.01, key_dropout=0.0)
+    losses: list[float] = []
+    PairTrainer(blip, pairs, settings, tmp_path, torch.device("cpu")).run(lambda _, parts: losses.append(parts["itm"]))
+    assert sum(losses[-3:]) < sum(losses[:3])
+    moved = {key for key, value in blip.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved and all(key.startswith("pair.") for key in moved)
+    assert "pair.queries" in moved and "pair.told.values.weight" in moved
+
+
+def test_weighing_sets_itm_apart_from_what_it_is_told_on_held_out_pictures(blip: Blip, data: AlignData) -> None:
+    before = copy.deepcopy(blip.pair.state_dict())
+    weigh(blip, data)
+    moved = {key for key, value in blip.pair.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"log_gain", "shares", "bias"} <= moved <= {"log_gain", "shares", "bias", "fits.weight", "fits.bias"}
+    assert (blip.pair.shares >= 0).all()
 
 
 def test_questions_are_balanced_and_true(folder: Path, data: AlignData) -> None:
@@ -191,6 +251,7 @@ def test_a_question_is_wanted_only_behind_its_words(
 def test_the_base_language_model_is_the_same_after_training(
     model: VisionLLM, blip: Blip, data: AlignData, tmp_path: Path
 ) -> None:
+    model.llm.deepen()
     before = model.llm.base_hash()
     writer = PromptWriter(model.llm, 0, ())
     prompts = PromptData(data, writer, model.llm, [], 2)

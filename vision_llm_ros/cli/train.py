@@ -32,6 +32,7 @@ HELP = "train the model on COCO-style folders, and export its weights"
 _FURTHER = {
     "text": "train_text",
     "align": "train_align",
+    "match": "train_match",
     "caption": "train_caption",
     "instruct": "train_instruct",
     "refer": "train_refer",

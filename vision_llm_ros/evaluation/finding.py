@@ -1,4 +1,4 @@
-"""Moments in folders and recordings by words: ITC makes a shortlist, the calibrated fit of both ranks it."""
+"""Moments in folders and recordings by words: ITC makes a shortlist, ITM ranks it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from vision_llm_ros.errors import InputError
 from vision_llm_ros.evaluation.bags import BagReader
 from vision_llm_ros.evaluation.restoration import find_pictures
 from vision_llm_ros.interfaces import Frame
-from vision_llm_ros.runtime.matching import Fit, Look, Matcher
+from vision_llm_ros.model.blip import Look
+from vision_llm_ros.runtime.matching import Fit, Matcher
 from vision_llm_ros.runtime.pictures import read_picture
 
 logger = logging.getLogger(__name__)

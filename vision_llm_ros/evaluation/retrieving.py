@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from vision_llm_ros.evaluation.retrieval import recall_both_ways
 from vision_llm_ros.evaluation.trial import Trial
 from vision_llm_ros.interfaces import Frame
-from vision_llm_ros.runtime.matching import Look, Matcher
+from vision_llm_ros.model.blip import Look
+from vision_llm_ros.runtime.matching import Matcher
 from vision_llm_ros.training.datasets import CaptionSet, Picture
+
+_ABOVE = 1e3  # more than any logit is below zero
 
 
 def match(
@@ -45,17 +48,13 @@ def match(
 def _reranked(
     matcher: Matcher, looks: Sequence[Look], texts: Sequence[str], cosines: NDArray[np.float64], shortlist: int
 ) -> NDArray[np.float64]:
-    """ITC's cosine plus ITM's probability where a pair is on the shortlist of its picture or caption."""
+    """ITM's logit where a pair is on the shortlist of its picture or caption, above all others."""
     chosen = np.zeros(cosines.shape, bool)
     for axis in (0, 1):
         count = min(shortlist, cosines.shape[axis])
         np.put_along_axis(chosen, np.argpartition(-cosines, count - 1, axis).take(range(count), axis), True, axis)
     rows, columns = chosen.nonzero()
-    logits = (
-        matcher.fit_logits([(looks[r], texts[c]) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)])
-        .cpu()
-        .numpy()
-    )
+    pairs = [(looks[row], texts[column]) for row, column in zip(rows.tolist(), columns.tolist(), strict=True)]
     table = cosines.copy()
-    table[rows, columns] += 1 / (1 + np.exp(-logits.astype(float)))
+    table[rows, columns] = matcher.fit_logits(pairs).double().cpu().numpy() + _ABOVE
     return table

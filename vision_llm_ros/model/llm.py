@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+_DEEPENING = threading.Lock()  # of the module: a lock inside could not be copied with a model
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -124,6 +126,7 @@ class LanguageModel(nn.Module):
         config = read_config(folder, revision, "language model")
         if config.model_type != "llama":
             raise WeightsError(f"Expected a LLaMA-architecture model, got {config.model_type!r} from {source!r}")
+        self._whole_depth: int = config.num_hidden_layers
         if num_layers:
             config.num_hidden_layers = min(num_layers, config.num_hidden_layers)
         self.tokenizer = read_tokenizer(folder, revision, "language model")
@@ -144,13 +147,20 @@ class LanguageModel(nn.Module):
         return len(self.base.layers)
 
     def deepen(self, num_layers: int = 0) -> None:
-        """Load further layers until there are `num_layers` (0: all); what is in memory stays as it is."""
+        """Load further layers until there are `num_layers` (0: all); what is in memory stays as it is.
+
+        Safe in several threads: one loads, the others wait.
+        """
+        wanted = min(num_layers or self._whole_depth, self._whole_depth)
+        with _DEEPENING:
+            if wanted > self.num_layers:
+                with torch.inference_mode(False):
+                    self._load_layers(wanted)
+
+    def _load_layers(self, wanted: int) -> None:
         from transformers import LlamaModel
 
         config = read_config(*self._place, "language model")
-        wanted = min(num_layers or config.num_hidden_layers, config.num_hidden_layers)
-        if wanted <= self.num_layers:
-            return
         config.num_hidden_layers = wanted
         deeper = load(LlamaModel, *self._place, "language model", config=config, **self._options)
         more = deeper.layers[self.num_layers :].requires_grad_(False).train(self.base.training)
@@ -260,6 +270,17 @@ class LanguageModel(nn.Module):
             plain.weight.data += layer.get_delta_weight(name).to(plain.weight.dtype)
             self._merged[name].append(_Merged(self.base.get_submodule(parent), child, layer, plain))
 
+    def shared_copy(self) -> LanguageModel:
+        """The same weights in memory once more as a model with adapters and a state of its own: for another thread.
+
+        What is moved or loaded here afterwards is not followed there.
+        """
+        modules = [self, *(part for some in self._merged.values() for entry in some for part in entry[2:])]
+        tensors = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+        known: dict[int, Any] = {id(tensor): tensor for tensor in tensors}
+        known[id(self.tokenizer)] = self.tokenizer
+        return copy.deepcopy(self, known)
+
     def base_hash(self) -> str:
         """SHA-256 over the base parameters: equal before and after any training."""
         digest = hashlib.sha256()
@@ -275,13 +296,17 @@ class LanguageModel(nn.Module):
 
     def text_logits(self, states: Tensor, ids: Tensor | None = None) -> Tensor:
         """Last hidden states float[..., D] to logits over the base vocabulary float[..., V], or over `ids` of it."""
+        return torch.nn.functional.linear(states, self.output_rows(ids))
+
+    def output_rows(self, ids: Tensor | None = None) -> Tensor:
+        """The output matrix float[V, D], or its rows `ids`: many steps over a few tokens gather them once."""
         if self.base.config.tie_word_embeddings:
             weight = self.base.embed_tokens.weight
         else:
             if self._head is None:
                 self._head = self._load_head()
             weight = self._head.weight
-        return torch.nn.functional.linear(states, weight if ids is None else weight[ids])
+        return weight if ids is None else weight[ids]  # type: ignore[no-any-return]
 
     def _load_head(self) -> nn.Module:
         """The output matrix of a checkpoint that does not share it with the embeddings."""

@@ -33,6 +33,7 @@ PROMPTS = {"": "a photo of", "short": "a short caption:", "long": "a detailed de
 QUESTION = "Question: {} Answer:"
 _SURE = 0.4
 _NAMES, _WORDS = 6, 10
+_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -68,29 +69,33 @@ class PromptWriter(nn.Module):
     listed: Tensor
 
     def __init__(self, llm: LanguageModel, num_layers: int, tags: tuple[str, ...]) -> None:
-        """Load as many layers of the language model as are to write; 0 means all.
+        """At first every token may be written.
 
         Args:
+            num_layers: of the language model that write, 0 means all; they are loaded when first something is written.
             tags: the words that are guessed, in the order of their logits.
         """
         super().__init__()
-        llm.deepen(num_layers)
         self.num_layers = num_layers
         self.register_buffer("names", _embeddings(llm, COCO_CLASSES), persistent=False)
         self.register_buffer("words", _embeddings(llm, tags), persistent=False)
-        self.register_buffer("listed", torch.ones(llm.base.config.vocab_size))
+        self._vocabulary = int(llm.base.config.vocab_size)
+        self.register_buffer("listed", _packed(torch.ones(self._vocabulary)))
         self.end = int(llm.tokenizer("\n", add_special_tokens=False)["input_ids"][-1])
 
     def list_tokens(self, ids: Tensor) -> None:
         """From now on only tokens of int[N], and the end, are written."""
-        self.listed.zero_()
-        self.listed[ids] = 1
-        self.listed[self.end] = 1
+        allowed = torch.zeros(self._vocabulary, device=self.listed.device)
+        allowed[ids] = 1
+        allowed[self.end] = 1
+        self.listed.copy_(_packed(allowed))
 
     @property
     def choice(self) -> Tensor:
         """int[V]: the tokens that may be written."""
-        return self.listed.nonzero().flatten()
+        powers = 2 ** torch.arange(_BITS, device=self.listed.device)
+        bits = self.listed.long().unsqueeze(1).bitwise_and(powers).ne(0)
+        return bits.flatten()[: self._vocabulary].nonzero().flatten()
 
     def prompt(self, soft: Tensor, seen: Seen, tags: Tensor) -> Prompt:
         """Put together what is read of a picture.
@@ -115,22 +120,25 @@ class PromptWriter(nn.Module):
             texts: int[B, S, L], what is read.
             wanted: int[B, S, L], the token that follows, or IGNORED where nothing is learnt.
         """
-        logits, learnt = self._logits(llm, prompt, asked, texts, wanted)
-        return functional.cross_entropy(logits, self._places()[wanted[learnt]])
+        choice = self.choice
+        logits, learnt = self._logits(llm, prompt, asked, texts, wanted, choice)
+        return functional.cross_entropy(logits, _places(choice, wanted[learnt]))
 
     @torch.no_grad()
-    def rank(self, llm: LanguageModel, prompt: Prompt, texts: Tensor, wanted: Tensor) -> Tensor:
-        """Log-probability of each of S texts about one picture, float[S]; int[1, S, L] as in `forward`."""
-        logits, learnt = self._logits(llm, prompt, texts.new_zeros(0), texts, wanted)
-        chosen = logits.log_softmax(-1).gather(1, self._places()[wanted[learnt]].unsqueeze(1)).squeeze(1)
+    def rank(self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor) -> Tensor:
+        """Log-probability of each of S texts about one picture, float[S]; int[T], int[1, S, L] as in `forward`."""
+        choice = self.choice
+        logits, learnt = self._logits(llm, prompt, asked, texts, wanted, choice)
+        chosen = logits.log_softmax(-1).gather(1, _places(choice, wanted[learnt]).unsqueeze(1)).squeeze(1)
         table = torch.zeros(wanted.shape, device=chosen.device)
         table[learnt] = chosen
         return table[0].sum(-1)
 
     def _logits(
-        self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor
+        self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor, choice: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits float[N, V] over `choice` where something is wanted, and bool[B, S, L] where that is."""
+        llm.deepen(self.num_layers)
         batch, count, length = texts.shape
         prefix = torch.cat([prompt.embeds, llm.embed_text(asked).expand(batch, -1, -1)], 1)
         before = prefix.shape[1]
@@ -143,14 +151,7 @@ class PromptWriter(nn.Module):
             states, _ = llm.run(embeds, positions, attend)
         learnt = wanted != IGNORED
         states = states[:, before:].reshape(batch, count, length, -1)[learnt]
-        return llm.text_logits(states, self.choice).float(), learnt
-
-    def _places(self) -> Tensor:
-        """int[V_llm]: where each token stands in `choice`."""
-        choice = self.choice
-        places = torch.zeros(len(self.listed), dtype=torch.long, device=choice.device)
-        places[choice] = torch.arange(len(choice), device=choice.device)
-        return places
+        return llm.text_logits(states, choice).float(), learnt
 
     @torch.no_grad()
     def write(
@@ -164,16 +165,20 @@ class PromptWriter(nn.Module):
         Returns:
             at most `beams` texts, likeliest first.
         """
+        llm.deepen(self.num_layers)
+        choice = self.choice
+        rows = llm.output_rows(choice)
         with llm.using(None, self.num_layers):
             cache = llm.cache([], 1)
             embeds = torch.cat([prompt.embeds, llm.embed_text(asked).unsqueeze(0)], 1)
             states = self._advance(llm, embeds, prompt.real, cache)
             beams_now = _Beams([[]], states.new_zeros(1), [])
             for step in range(longest):
-                rows = self._extend(llm, states, beams_now, beams, may_end=step >= shortest)
+                chances = functional.linear(states, rows).float().log_softmax(-1)
+                grown = self._extend(chances, choice, beams_now, beams, may_end=step >= shortest)
                 if len(beams_now.finished) >= beams or step + 1 == longest:
                     break
-                cache.reorder_cache(rows)
+                cache.reorder_cache(grown)
                 last = asked.new_tensor([[text[-1]] for text in beams_now.texts])
                 states = self._advance(llm, llm.embed_text(last), prompt.real, cache)
         ended = beams_now.finished or [
@@ -183,10 +188,12 @@ class PromptWriter(nn.Module):
         decode = llm.tokenizer.decode
         return [Written(str(decode(ids, skip_special_tokens=True)).strip(), math.exp(mean)) for mean, ids in ranked]
 
-    def _extend(self, llm: LanguageModel, states: Tensor, now: _Beams, beams: int, may_end: bool) -> Tensor:
-        """Add the likeliest tokens to the texts under way; int[beams], the text each grew from."""
-        choice = self.choice
-        chances = llm.text_logits(states, choice).float().log_softmax(-1)
+    def _extend(self, chances: Tensor, choice: Tensor, now: _Beams, beams: int, may_end: bool) -> Tensor:
+        """Add the likeliest tokens to the texts under way; int[beams], the text each grew from.
+
+        Args:
+            chances: float[texts, V], log-probabilities of the next token, of int[V] `choice`.
+        """
         if not may_end:
             chances[:, choice == self.end] = -torch.inf
         best = (now.totals.unsqueeze(1) + chances).flatten().topk(min(2 * beams, chances.numel()))
@@ -208,6 +215,17 @@ class PromptWriter(nn.Module):
         attend = torch.ones(len(embeds), count, past + count, dtype=torch.bool, device=embeds.device).tril(past)
         attend[:, :, : real.shape[1]] &= real.unsqueeze(1)
         return llm.advance(embeds, positions, attend, cache)[:, -1]
+
+
+def _places(choice: Tensor, ids: Tensor) -> Tensor:
+    """Where each of int[N] stands in the ascending int[V] `choice`; one that does not, at a neighbour's."""
+    return torch.searchsorted(choice, ids).clamp(max=len(choice) - 1)
+
+
+def _packed(allowed: Tensor) -> Tensor:
+    """float[V / 8]: the bits of float[V], 0 or 1, eight in a number, the lowest first."""
+    padded = functional.pad(allowed, (0, -len(allowed) % _BITS)).reshape(-1, _BITS)
+    return torch.mv(padded, 2.0 ** torch.arange(_BITS, device=allowed.device))
 
 
 def _embeddings(llm: LanguageModel, phrases: Sequence[str]) -> Tensor:

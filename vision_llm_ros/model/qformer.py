@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from vision_llm_ros.config import QFormerConfig
 from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.model.evidence import phrases
 from vision_llm_ros.model.text import TextEncoder
 
 MAX_TEXT = 32
@@ -41,20 +42,45 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True)
 class Tokens:
-    """A batch of sentences: int[B, L] ids of the text encoder and bool[B, L], False for padding."""
+    """A batch of sentences.
+
+    Attributes:
+        ids: int[B, L] of the text encoder.
+        real: bool[B, L], False for padding.
+        vectors: float[B, L, D], the text embedding of what each token's word names; zero where there is no word.
+    """
 
     ids: Tensor
     real: Tensor
+    vectors: Tensor
 
     def __getitem__(self, rows: Tensor) -> Tokens:
-        return Tokens(self.ids[rows], self.real[rows])
+        return Tokens(self.ids[rows], self.real[rows], self.vectors[rows])
 
 
 def tokenize(encoder: TextEncoder, sentences: list[str], max_length: int = MAX_TEXT) -> Tokens:
     """[CLS] pieces [SEP]; what is longer than `max_length` tokens is cut."""
     found = encoder.tokenizer(sentences, padding=True, truncation=True, max_length=max_length, return_tensors="pt")
     device = next(encoder.bert.parameters()).device
-    return Tokens(found["input_ids"].to(device), found["attention_mask"].bool().to(device))
+    vectors = _word_vectors(encoder, sentences, found).to(device)
+    return Tokens(found["input_ids"].to(device), found["attention_mask"].bool().to(device), vectors)
+
+
+def _word_vectors(encoder: TextEncoder, sentences: list[str], found: Any) -> Tensor:
+    """See `Tokens.vectors`; words are embedded once and remembered by the text encoder."""
+    places = [found.word_ids(row) for row in range(len(sentences))]
+    named = []
+    for row, sentence in enumerate(sentences):
+        spans = [found.word_to_chars(row, word) for word in sorted({word for word in places[row] if word is not None})]
+        named.append(phrases([sentence[span.start : span.end].lower() for span in spans]))
+    known = sorted({phrase for some in named for phrase in some})
+    table = encoder(tuple(known)) if known else torch.zeros(0, encoder.width)
+    row_of = {phrase: row for row, phrase in enumerate(known)}
+    index = [
+        [len(known) if word is None else row_of[some[word]] for word in words]
+        for words, some in zip(places, named, strict=True)
+    ]
+    return torch.cat([table, table.new_zeros(1, table.shape[1])])[torch.tensor(index)]
 
 
 def attention_mask(mode: Mode, num_queries: int, real: Tensor) -> Tensor:
@@ -160,6 +186,7 @@ class QFormer(nn.Module):
         mode: Mode = Mode.BIDIRECTIONAL,
         start: Tensor | None = None,
         queries: Tensor | None = None,
+        told: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Run queries and text together.
 
@@ -167,12 +194,14 @@ class QFormer(nn.Module):
             keys: float[B, N, C], what the picture offers; visible: bool[B, N], what of it may be looked at.
             start: float[D] added to the first token's embedding: it marks text that is to be written ([DEC]).
             queries: float[Q, D] in place of its own.
+            told: float[B, L, D] added to the text's states where the queries join: what the picture shows of a word.
         Returns:
             the queries' last states float[B, Q, D], the text's float[B, L, D].
         """
         queries = self.norm(self.queries if queries is None else queries).expand(len(keys), -1, -1)
         count = queries.shape[1]
         words = self._early_text(text, mode, start) if text is not None else None
+        words = words + told if words is not None and told is not None else words
         real = text.real if text is not None else visible.new_zeros(len(keys), 0)
         attend = attention_mask(mode, count, real)
         shared_layers = self.encoder.bert.encoder.layer[self._first :]

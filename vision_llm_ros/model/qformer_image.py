@@ -33,6 +33,9 @@ class Seen:
     semantics: Tensor
     boxes_cxcywh: Tensor
 
+    def __getitem__(self, rows: Tensor) -> Seen:
+        return Seen(self.cells[rows], self.semantics[rows], self.boxes_cxcywh[rows])
+
     def mirrored(self) -> Seen:
         """As if the picture were flipped left to right."""
         boxes = self.boxes_cxcywh.clone()

@@ -1,4 +1,7 @@
-"""Answers from closed sets: the language model ranks the candidates, the detector on the same frame is heard too."""
+"""Answers from closed sets: the language model ranks the candidates, the detector on the same frame is heard too.
+
+Where the thing is found, its side and its colour are measured.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vision_llm_ros.config import QFormerConfig
 from vision_llm_ros.interfaces import Detection, Task, TaskSpec
 from vision_llm_ros.language.questions import CANDIDATES, SIDES, Asked, Kind
+from vision_llm_ros.language.words import BASIC_COLOURS
+from vision_llm_ros.model.colours import colour_shares, name_pixels
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.prompt_writer import IGNORED, QUESTION, Prompt, PromptWriter
 from vision_llm_ros.runtime.routes import View
 
 _OFF_THE_MIDDLE = 0.1
 _SIDE_SURE = 0.85
+_SMALLEST_SIDE_PX = 4
+_NOT_SURE = "not sure"
 
 
 @dataclass(frozen=True)
@@ -40,21 +49,24 @@ class Answerer:
         Args:
             evidence: the highest logit with which a proposal shows what is asked about.
         """
-        chances = self.rank(asked, prompt)
         seen = _detect(view, spec, asked) if asked.label else ()
         found = [item for item in seen if item.score >= self._config.object_threshold]
+        measured = asked.kind is Kind.COLOUR and bool(found)
+        chances = {} if measured else self.rank(asked, prompt)
         if asked.kind is Kind.PRESENCE:
             answer = self._presence(chances, evidence, bool(found), asked)
         elif asked.kind is Kind.COUNT:
             answer = self._count(chances, found, asked)
         elif asked.label and not found:
-            return Answer("not sure", 0.0, f"no {asked.label} is seen")
+            return Answer(_NOT_SURE, 0.0, f"no {asked.label} is seen")
         elif asked.kind is Kind.SIDE:
             answer = _side(chances, found, view.frame.size_wh_px[0])
+        elif measured:
+            answer = _colour(found, view.frame.image_rgb_u8)
         else:
             answer = _likeliest(chances)
-        if answer.score < self._config.answer_threshold:
-            return Answer("not sure", answer.score, f"the best guess is {answer.text!r}")
+        if answer.text != _NOT_SURE and answer.score < self._config.answer_threshold:
+            return Answer(_NOT_SURE, answer.score, f"the best guess is {answer.text!r}")
         return answer
 
     def rank(self, asked: Asked, prompt: Prompt) -> dict[str, float]:
@@ -62,17 +74,15 @@ class Answerer:
         candidates = CANDIDATES[asked.kind]
         before = self._llm.tokenizer(QUESTION.format(asked.text), add_special_tokens=False)["input_ids"]
         ids = [self._llm.tokenizer(f" {text}", add_special_tokens=False)["input_ids"] for text in candidates]
-        longest = len(before) + max(map(len, ids))
         device = prompt.embeds.device
-        texts = torch.full((1, len(ids), longest), self._writer.end, device=device)
+        texts = torch.full((1, len(ids), 1 + max(map(len, ids))), self._writer.end, device=device)
         wanted = torch.full_like(texts, IGNORED)
         for row, answer in enumerate(ids):
-            read = [*before, *answer]
+            read, follows = [before[-1], *answer], [*answer, self._writer.end]
             texts[0, row, : len(read)] = torch.tensor(read, device=device)
-            follows = [*answer, self._writer.end]
-            start = len(before) - 1
-            wanted[0, row, start : start + len(follows)] = torch.tensor(follows, device=device)
-        shares = self._writer.rank(self._llm, prompt, texts, wanted).softmax(-1).tolist()
+            wanted[0, row, : len(follows)] = torch.tensor(follows, device=device)
+        asked_ids = torch.tensor(before[:-1], device=device)
+        shares = self._writer.rank(self._llm, prompt, asked_ids, texts, wanted).softmax(-1).tolist()
         return dict(zip(candidates, shares, strict=True))
 
     def _presence(self, chances: dict[str, float], evidence: float, found: bool, asked: Asked) -> Answer:
@@ -114,6 +124,26 @@ def _side(chances: dict[str, float], found: Sequence[Detection], width_px: int) 
     text = SIDES[int(middles[0] > 0)]
     note = "" if own.text == text else f"the language model alone would say {own.text}"
     return Answer(text, max(_SIDE_SURE * found[0].score, chances[text]), note)
+
+
+def _colour(found: Sequence[Detection], image_rgb_u8: NDArray[np.uint8]) -> Answer:
+    """The most frequent colour in the ellipse that fits the box of the surest; the score is its share of the pixels."""
+    surest = max(found, key=lambda item: item.score)
+    x_min, y_min, x_max, y_max = (max(round(side), 0) for side in surest.box_xyxy_px)
+    patch = np.ascontiguousarray(image_rgb_u8[y_min : y_max + 1, x_min : x_max + 1])
+    if min(patch.shape[:2]) < _SMALLEST_SIDE_PX:
+        return Answer(_NOT_SURE, 0.0, f"the {surest.label} is too small to tell its colour")
+    shares = colour_shares(name_pixels(patch), _ellipse(patch.shape[0], patch.shape[1]))
+    best = int(shares.argmax())
+    note = f"that of the surest of {len(found)}" if len(found) > 1 else ""
+    return Answer(BASIC_COLOURS[best], float(shares[best]), note)
+
+
+def _ellipse(height: int, width: int) -> NDArray[np.bool_]:
+    """bool[height, width], True inside the largest ellipse."""
+    rows = (2 * np.arange(height) + 1) / height - 1
+    columns = (2 * np.arange(width) + 1) / width - 1
+    return np.asarray(rows[:, None] ** 2 + columns[None] ** 2 <= 1)
 
 
 def _detect(view: View, spec: TaskSpec, asked: Asked) -> tuple[Detection, ...]:

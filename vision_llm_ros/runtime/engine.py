@@ -104,10 +104,13 @@ class TorchEngine:
         return self._routes.get(task)
 
     def warm_up(self) -> None:
-        """Run the whole path twice on a grey picture."""
+        """Run the whole path twice on a grey picture, text too where the settings say so."""
         frame = Frame(np.full((480, 640, 3), 128, np.uint8))
+        specs: tuple[TaskSpec, ...] = (TaskSpec(Task.DETECT, ("person",)),)
+        if self.runtime.warm_text and Task.CAPTION in self.tasks:
+            specs += (TaskSpec(Task.CAPTION),)
         for _ in range(2):
-            self.perceive(frame, (TaskSpec(Task.DETECT, ("person",)),))
+            self.perceive(frame, specs)
 
     def perceive(self, frame: Frame, specs: tuple[TaskSpec, ...]) -> tuple[Perception, ...]:
         """See `interfaces.Engine.perceive`."""

@@ -11,23 +11,13 @@ from torch import Tensor
 
 from vision_llm_ros.errors import UnsupportedTaskError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Engine, Frame, Perception, Task, TaskSpec
-from vision_llm_ros.model.blip import Blip, similarity
+from vision_llm_ros.model.blip import Blip, Look, similarity, together
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import tokenize
 from vision_llm_ros.model.qformer_image import Seen
 from vision_llm_ros.runtime.routes import View
 
 _PAIRS_A_CALL = 64
-
-
-@dataclass(frozen=True)
-class Look:
-    """One picture as matching sees it: its features, and ITC's vectors float[1, Q, M]."""
-
-    seen: Seen
-    keys: Tensor
-    visible: Tensor
-    vectors: Tensor
 
 
 @dataclass(frozen=True)
@@ -57,8 +47,7 @@ class Matcher:
     @torch.inference_mode()
     def look_at(self, seen: Seen, region: Box = WHOLE_IMAGE) -> Look:
         """The same for features computed before."""
-        keys, visible = self.blip.image(seen, region)
-        return Look(seen, keys, visible, self.blip.image_vectors(keys, visible, self.blip.scene(seen, visible)))
+        return self.blip.look(seen, region)
 
     @torch.inference_mode()
     def look_frame(self, frame: Frame) -> Look:
@@ -77,9 +66,10 @@ class Matcher:
         found = []
         for start in range(0, len(pairs), _PAIRS_A_CALL):
             part = pairs[start : start + _PAIRS_A_CALL]
-            keys, visible = (torch.cat([getattr(look, name) for look, _ in part]) for name in ("keys", "visible"))
-            text = tokenize(self.model.text_encoder, [plain(sentence) for _, sentence in part])
-            logits = self.blip.fit_logits(keys, visible, text)
+            words = [plain(sentence) for _, sentence in part]
+            text = tokenize(self.model.text_encoder, words)
+            sentences = self.blip.text_vectors(self.model.text_encoder(tuple(words)))
+            logits = self.blip.fit_logits(together([look for look, _ in part]), text, sentences)
             found.append(logits[:, 1] - logits[:, 0])
         return torch.cat(found)
 

@@ -14,12 +14,12 @@ from vision_llm_ros.config import QFormerConfig, RuntimeConfig
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box, Caption, Frame, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.questions import Asked, Kind, understand
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.blip import Blip, fill
+from vision_llm_ros.model.blip import Blip, Look, fill
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.prompt_writer import PROMPTS, QUESTION, Prompt, PromptWriter, Written
 from vision_llm_ros.model.qformer import tokenize
 from vision_llm_ros.runtime.answers import Answer, Answerer
-from vision_llm_ros.runtime.matching import Look, Matcher
+from vision_llm_ros.runtime.matching import Matcher
 from vision_llm_ros.runtime.routes import Stopwatch, View
 
 _HISTORY = 4

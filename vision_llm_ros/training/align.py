@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter, functional
 
 from vision_llm_ros.config import AlignConfig
-from vision_llm_ros.model.blip import Blip, similarity
+from vision_llm_ros.model.blip import Blip, Look, similarity
 from vision_llm_ros.model.qformer import Tokens
 from vision_llm_ros.training.align_data import AlignBatch, AlignData
 from vision_llm_ros.training.loop import Loop
@@ -74,23 +74,26 @@ class AlignTrainer(Loop[AlignBatch]):
         keys, visible = blip.image(batch.seen)
         scene = blip.scene(batch.seen, visible)
         visible = visible & (torch.rand_like(visible, dtype=keys.dtype) >= config.key_dropout)
-        table = similarity(blip.image_vectors(keys, visible, scene), blip.text_vectors(batch.sentences))
+        images, texts = blip.image_vectors(keys, visible, scene), blip.text_vectors(batch.sentences)
+        table = similarity(images, texts)
         itc = contrast_loss(table, blip.matcher.log_temperature, config.smoothing)
         pairs = min(config.pairs, len(keys))
-        itm = self._fit_loss(keys[:pairs], visible[:pairs], batch.text[torch.arange(pairs)], table[:pairs, :pairs])
+        some = torch.arange(pairs)
+        looks = Look(batch.seen, keys, visible, images)[some]
+        itm = self._fit_loss(looks, batch.text[some], texts[some], table[:pairs, :pairs])
         told = torch.arange(len(keys))[-min(config.told, len(keys)) :]
         itg = self._writing_loss(keys[told], visible[told], batch.text[told])
         parts = {"itc": itc, "itm": itm, "itg": itg}
         return itc + itm + itg, {name: float(part.detach()) for name, part in parts.items()}
 
-    def _fit_loss(self, keys: Tensor, visible: Tensor, text: Tokens, table: Tensor) -> Tensor:
+    def _fit_loss(self, looks: Look, text: Tokens, sentences: Tensor, table: Tensor) -> Tensor:
         """ITM: each pair, each sentence with a hard picture, each picture with a hard sentence."""
         logits = table / self.blip.matcher.log_temperature.exp()
-        own = torch.arange(len(keys), device=keys.device)
+        own = torch.arange(len(table), device=table.device)
         pictures = torch.cat([own, hard_negatives(logits.T), own])
-        sentences = torch.cat([own, own, hard_negatives(logits)])
-        found = self.blip.fit_logits(keys[pictures], visible[pictures], text[sentences])
-        wanted = (torch.arange(3 * len(keys), device=keys.device) < len(keys)).long()
+        texts = torch.cat([own, own, hard_negatives(logits)])
+        found = self.blip.fit_logits(looks[pictures], text[texts], sentences[texts])
+        wanted = (torch.arange(3 * len(own), device=own.device) < len(own)).long()
         return functional.cross_entropy(found, wanted)
 
     def _writing_loss(self, keys: Tensor, visible: Tensor, text: Tokens) -> Tensor:

@@ -1,4 +1,4 @@
-"""Runs of the three stages of the Q-Former on disk: settings, start from an earlier stage, export."""
+"""Runs of the four stages of the Q-Former on disk: settings, start from an earlier stage, export."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from vision_llm_ros.training.start import read_checkpoint
 # what a run of a stage can do when it is over
 TASKS = {
     "align": (Task.MATCH,),
+    "match": (Task.MATCH,),
     "caption": (Task.MATCH, Task.CAPTION),
     "instruct": (Task.MATCH, Task.CAPTION, Task.ANSWER),
 }

@@ -168,8 +168,9 @@ class PromptTrainer(Loop[PromptBatch]):
         return str(batch.task)
 
     def draw(self, seed: tuple[int, ...], step: int) -> list[PromptBatch]:
-        asking = np.random.default_rng((*seed, 1)).random() < self.config.answer_share
-        return [(self.data.ask if asking else self.data.describe)(self.config.batch_size, seed)]
+        config = self.config
+        asking = np.random.default_rng((*seed, 1)).random() < config.answer_share
+        return [self.data.ask(config.questions, seed) if asking else self.data.describe(config.batch_size, seed)]
 
     def loss(self, batch: PromptBatch) -> tuple[Tensor, dict[str, float]]:
         prompt = self.blip.prompt(self.writer, batch.seen, batch.instruction)
