@@ -136,6 +136,9 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
     )
     threads: int = setting(0, "CPU threads; 0: one per core", low=0, high=256)
     score_threshold: float = setting(0.3, "detections below this score are not reported, 0..1", low=0.0, high=1.0)
+    mask_threshold: float = setting(
+        0.15, "referring masks that are less likely meant than this are not reported, 0..1", low=0.0, high=1.0
+    )
     iou_threshold: float = setting(0.6, "overlap above which the weaker of two boxes is dropped", low=0.0, high=1.0)
     max_detections: int = setting(100, "most detections per frame and command", low=1, high=900)
     objectness_threshold: float = setting(
@@ -149,6 +152,8 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
     warm_text: bool = setting(
         False, "load what writes text at the start, not at the first caption or answer (some 320 MB, 2 s)"
     )
+
+    router: bool = setting(True, "sentences that the grammar does not know are read by the language model")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -211,6 +216,19 @@ class TrainConfig(LoopConfig):
 
 
 @dataclass(frozen=True)
+class AblationConfig(TrainConfig):
+    """How every arm of an ablation learns: detection alone, in steps of about half a second."""
+
+    batch_size: int = setting(2, "pictures a step", low=1)
+    learning_rate: float = setting(1e-3, "of new parameters; imported ones learn ten times slower", low=0.0, high=1.0)
+    warmup_steps: int = setting(5, "linear warm-up", low=0)
+    average_decay: float = setting(0.9, "of the running average of weights that is saved", low=0.0, high=1.0)
+    sets: int = setting(6, "query sets decoded per picture in stage 2", low=1)
+    polygon_share: float = setting(0.0, "share of polygon steps in stage 2, 0..1", low=0.0, high=1.0)
+    ground_share: float = setting(0.0, "share of grounding steps in stage 2, 0..1", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
 class QFormerConfig:
     """The Q-Former of captions, answers and matching, around the shared text encoder and language model."""
 
@@ -255,8 +273,8 @@ class DecoderTextConfig:
     lora_alpha: int = setting(24, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
     objects: int = setting(20, "image tokens read: the likeliest objects", low=1, high=900)
-    cells: int = setting(3, "side of the grid of scene tokens", low=1, high=10)
-    scene_width: int = setting(96, "bottleneck of a scene token's features", low=8, high=4096)
+    cells: int = setting(3, "side of the grid of scene cells", low=1, high=10)
+    scene_width: int = setting(96, "channels of a scene cell", low=8, high=4096)
     head_width: int = setting(192, "bottleneck of the map to the output words", low=8, high=4096)
     dropout: float = setting(0.1, "dropout of image tokens and of the map to the output words", low=0.0, high=0.9)
     beams: int = setting(3, "texts kept in beam search; 1 writes greedily", low=1, high=16)
@@ -351,7 +369,6 @@ class MaskConfig:
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
     box_prompt: bool = setting(True, "a mask is decoded around its candidate's box; false: over the whole picture")
     grid: int = setting(16, "cells along a window's side at the fine scale; a mask has twice as many", low=4, high=128)
-    threshold: float = setting(0.5, "least probability of a target that is answered, 0..1", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -431,7 +448,7 @@ class RouterConfig:
     lora_rank: int = setting(4, "rank of the adapter on q and v", low=1, high=512)
     lora_alpha: int = setting(8, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
-    pointer_width: int = setting(24, "width of the space in which words of the sentence are pointed at", low=4, high=1024)
+    pointer_width: int = setting(24, "width of the space in which words are pointed at", low=4, high=1024)
     max_tokens: int = setting(96, "longer sentences are not read", low=8, high=1024)
     threshold: float = setting(0.5, "least probability of the surest reading that is believed, 0..1", low=0.0, high=1.0)
 

@@ -81,3 +81,20 @@ def test_a_side_at_the_end_of_a_phrase_does_not_swallow_the_next() -> None:
 )
 def test_places_and_sizes_belong_to_the_object_and_sides_to_its_anchor(text: str, asks: tuple[str, ...]) -> None:
     assert read_phrase(text).asks == asks
+
+
+@pytest.mark.parametrize(
+    ("text", "subject", "colours"),
+    [
+        ("the red car", "car", ("red",)),
+        ("the small black and white dog", "dog", ("black", "white")),
+        ("the orange", "orange", ()),
+        ("the blue bus next to the red car", "bus", ("blue",)),
+        ("the man in the blue shirt", "man", ("blue",)),
+        ("the woman in red", "woman", ("red",)),
+        ("the man with a red umbrella", "man", ()),
+    ],
+)
+def test_colours_are_those_of_the_object_or_its_clothes(text: str, subject: str, colours: tuple[str, ...]) -> None:
+    found = split_phrases(text)[0]
+    assert (found.subject, found.colours) == (subject, colours)

@@ -107,7 +107,7 @@ def test_everything_that_learns_gets_a_gradient(network: PixelLM, shared: Vision
     segs = net.describe(model, decisions, torch.tensor([[0, 1], [1, 2]]))
     drawn = net.draw(pyramid, segs, decisions.candidates.boxes_cxcywh[:2])
     (decisions.logits.sum() + drawn.combined.sigmoid().sum()).backward()
-    without = [name for name, parameter in net.named_parameters() if parameter.grad is None]
+    without = [name for name, parameter in net.named_parameters() if parameter.requires_grad and parameter.grad is None]
     assert without == []
 
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from vision_llm_ros.config import MaskConfig, RuntimeConfig
+from vision_llm_ros.interfaces import Mask
 from vision_llm_ros.language.phrases import Phrase
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.pixel_lm import PixelLM
-from vision_llm_ros.runtime.mask_route import MaskRoute, _Target
+from vision_llm_ros.runtime.mask_route import MaskRoute, _allowed, _Asked, _Target
 
 BEDS, DOGS = Phrase("beds", "bed"), Phrase("two dogs", "dog", most=2)
 
@@ -28,9 +30,13 @@ def route(tiny_model: VisionLLM) -> MaskRoute:
     return MaskRoute(model, PixelLM(config, model), "0" * 12, RuntimeConfig())
 
 
-def kept(route: MaskRoute, masks: list[Tensor], of: list[int], max_objects: int = 0) -> list[int]:
+def asked(route: MaskRoute) -> _Asked:
+    return _Asked((BEDS, DOGS), (BEDS.text, DOGS.text), route.network.read(route.model, (BEDS, DOGS)))
+
+
+def kept(route: MaskRoute, masks: list[Tensor], of: list[int]) -> list[int]:
     targets = [_Target(phrase, number, 0.9 - number / 100) for number, phrase in enumerate(of)]
-    return route._distinct(torch.stack(masks), targets, (BEDS, DOGS), (BEDS.text, DOGS.text), max_objects)
+    return route._distinct(torch.stack(masks), targets, asked(route))
 
 
 def test_a_part_of_a_surer_mask_is_no_further_object_of_its_phrase(route: MaskRoute) -> None:
@@ -48,6 +54,7 @@ def test_neighbours_that_overlap_a_little_both_stay(route: MaskRoute) -> None:
 
 
 def test_no_more_than_a_phrase_or_the_command_allows(route: MaskRoute) -> None:
-    dogs = [square(2 + 10 * column, 2, 6) for column in range(3)]
-    assert kept(route, dogs, [1, 1, 1]) == [0, 1]
-    assert kept(route, dogs, [0, 0, 0], max_objects=1) == [0]
+    mask = Mask("", 0.5, np.ones((2, 2), bool), (0.0, 0.0, 2.0, 2.0))
+    assert len(_allowed([(1, mask)] * 3, asked(route), 0)) == 2
+    assert len(_allowed([(0, mask)] * 3, asked(route), 0)) == 3
+    assert len(_allowed([(0, mask), (1, mask), (1, mask)], asked(route), 1)) == 1

@@ -3,7 +3,6 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,18 +11,16 @@ from miniature import build_tiny, pictures
 
 from vision_llm_ros.config import MaskConfig, RuntimeConfig
 from vision_llm_ros.interfaces import Frame, Status, Task, TaskSpec
-from vision_llm_ros.language.phrases import read_phrase, split_phrases
+from vision_llm_ros.language.phrases import split_phrases
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.candidates import meant
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.pixel_lm import PixelLM
 from vision_llm_ros.runtime.engine import TorchEngine, load_further
-from vision_llm_ros.runtime.mask_route import MaskRoute, asked, tell
+from vision_llm_ros.runtime.mask_edges import MaskEdges
+from vision_llm_ros.runtime.mask_route import MaskRoute, _allowed, _Target, asked, tell
 
-NETWORK = MaskConfig(
-    candidates=12, width=16, num_heads=2, feedforward=24, grid=8, llm_layers=2, lora_rank=2, threshold=0.0
-)
-EVERYTHING = RuntimeConfig(device="cpu", dtype="float32", threads=1, score_threshold=0.0)
+NETWORK = MaskConfig(candidates=12, width=16, num_heads=2, feedforward=24, grid=8, llm_layers=2, lora_rank=2)
+EVERYTHING = RuntimeConfig(device="cpu", dtype="float32", threads=1, score_threshold=0.0, mask_threshold=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +78,7 @@ def test_the_text_has_a_mask_behind_every_phrase(engine: TorchEngine, frame: Fra
 
 
 def test_no_target_is_an_honest_answer(tiny_folder: Path, folder: Path, frame: Frame) -> None:
-    engine = engine_of(tiny_folder, folder)
-    route = engine._routes[Task.SEGMENT]
-    assert isinstance(route, MaskRoute)
-    route.network.config = replace(NETWORK, threshold=1.0)
+    engine = engine_of(tiny_folder, folder, mask_threshold=1.0)
     (answer,) = engine.perceive(frame, (segment("the mug and all spoons"),))
     assert answer.status is Status.NOTHING_FOUND
     assert answer.masks == ()
@@ -114,13 +108,37 @@ def test_only_candidates_of_the_region_count(engine: TorchEngine, frame: Frame) 
     assert len(right.masks) < len(everywhere.masks)
 
 
-def test_masks_below_the_score_threshold_are_not_reported(
+def test_the_score_threshold_of_boxes_hides_no_masks(
     tiny_folder: Path, folder: Path, engine: TorchEngine, frame: Frame
 ) -> None:
     (everything,) = engine.perceive(frame, (segment(),))
-    scores = sorted(mask.score for mask in everything.masks)
-    (some,) = engine_of(tiny_folder, folder, score_threshold=scores[-1]).perceive(frame, (segment(),))
-    assert len(some.masks) < len(everything.masks)
+    (same,) = engine_of(tiny_folder, folder, score_threshold=1.0).perceive(frame, (segment(),))
+    assert len(same.masks) == len(everything.masks)
+
+
+def test_colour_words_choose_among_objects_alike(engine: TorchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same candidates with the same masks: only what the pixels show can tell them apart."""
+    image = np.full((120, 160, 3), 128, np.uint8)
+    image[20:60, 10:60], image[20:60, 90:140] = (210, 20, 20), (20, 40, 210)
+    masks = [np.zeros((120, 160), bool) for _ in range(2)]
+    masks[0][20:60, 10:60] = masks[1][20:60, 90:140] = True
+    route = engine.route(Task.SEGMENT)
+    assert isinstance(route, MaskRoute)
+
+    def answers(words: str) -> list[bool]:
+        asked_for = route._read(split_phrases(words))
+        targets = [_Target(0, 0, 0.6), _Target(0, 1, 0.8)]
+        drawn = iter(masks)
+        monkeypatch.setattr(MaskEdges, "to_source", lambda self, row: next(drawn))
+        view = engine._view(Frame(image))
+        found = route._masks(torch.ones(2, 8, 8), targets, asked_for, view)
+        kept = _allowed(found, asked_for, 0)
+        return [any(mask.inside is one for mask in kept) for one in masks]
+
+    assert answers("the red bus") == [True, False]
+    assert answers("the blue bus") == [False, True]
+    assert answers("the bus") == [False, True]  # the surer one
+    assert answers("all buses") == [True, True]
 
 
 def test_the_sentence_is_parted_and_classes_stand_in_for_it() -> None:
@@ -145,23 +163,3 @@ def test_detection_is_the_same_with_and_without_the_part(tiny_folder: Path, engi
     spec = TaskSpec(Task.DETECT, ("person", "dog"))
     (with_part,), (without,) = (each.perceive(frame, (spec,)) for each in (engine, alone))
     assert [d.box_xyxy_px for d in with_part.detections] == [d.box_xyxy_px for d in without.detections]
-
-
-class Meanings:
-    """Stands for a text encoder: "pets" is near to dogs and cats, nothing else to anything."""
-
-    def __call__(self, phrases: tuple[str, ...]) -> torch.Tensor:
-        axes = {"dog": 0, "cat": 1}
-        rows = torch.zeros(len(phrases), 3)
-        for row, phrase in zip(rows, phrases, strict=True):
-            row[axes.get(phrase, 2)] = 1.0 if phrase in axes else 0.0
-            if phrase == "pets":
-                row[:2] = 0.7
-        return rows
-
-
-def test_a_kind_of_things_is_asked_for_by_its_classes() -> None:
-    encoder: Any = Meanings()
-    assert [phrase.text for phrase in meant(encoder, read_phrase("pets"))] == ["cat", "dog"]
-    for text in ("everything i can fly", "the red car", "the pet", "all people"):
-        assert meant(encoder, read_phrase(text)) == (read_phrase(text),)

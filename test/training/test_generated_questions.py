@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vision_llm_ros.errors import ConfigError, InputError
-from vision_llm_ros.language.phrases import split_phrases
+from vision_llm_ros.language.phrases import read_phrase, split_phrases
 from vision_llm_ros.training.datasets import InstanceSet, Notes, load_instances
 from vision_llm_ros.training.make_refer import (
     MakeReferConfig,
@@ -18,6 +18,7 @@ from vision_llm_ros.training.make_refer import (
     make_questions,
     rephrased,
 )
+from vision_llm_ros.training.uses import HELD_OUT, LEARNT
 
 NAMES = {1: "Cup", 2: "dog", 3: "wine_glass", 4: "zebra", 5: "train", 6: "kite"}
 
@@ -180,3 +181,12 @@ def test_no_object_at_all_gives_absent_questions_only(tmp_path: Path) -> None:
     questions = asked(data(tmp_path, []))
     assert questions and {item.kind for item in questions} == {"absent"}
     assert not np.concatenate([item.annotation_ids for item in questions]).size
+
+
+def test_questions_by_use_name_no_class(table: InstanceSet) -> None:
+    for chosen, known in (("learnt", LEARNT), ("held-out", HELD_OUT)):
+        found = {text: set(ids) for question in asked(table, uses=chosen) for text, ids in question.phrases}
+        assert {read_phrase(phrase).text for phrase, _ in known} >= {read_phrase(text).text for text in found}
+        assert any(found.values()) and not all(found.values())
+    assert found["something to drink from"] == {1, 2, 3, 5}
+    assert found["pets"] == {4}

@@ -103,21 +103,31 @@ def batch_of(boxes: list[list[float]], meant: list[bool], crowd: list[bool]) -> 
 def test_candidates_stand_for_what_they_overlap_and_those_between_are_left_open() -> None:
     batch = batch_of([[0.3, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2]], [True, False], [False, False])
     boxes = torch.tensor([[0.3, 0.3, 0.2, 0.2], [0.38, 0.3, 0.2, 0.2], [0.7, 0.7, 0.2, 0.2], [0.1, 0.9, 0.1, 0.1]])
-    found = assign(boxes, batch)
+    found = assign(boxes, torch.zeros(1, 4), batch)
     assert found.wanted.tolist() == [[True, False, False, False]]
-    assert found.known.tolist() == [[True, False, True, True]]
+    assert found.known.tolist() == [[True, True, True, True]]
     assert found.objects[0, 0] == 0
 
 
-def test_an_object_without_a_good_candidate_has_its_nearest() -> None:
+def test_what_overlaps_an_object_without_a_good_candidate_is_left_open() -> None:
     batch = batch_of([[0.3, 0.3, 0.2, 0.2]], [True], [False])
-    found = assign(torch.tensor([[0.38, 0.3, 0.2, 0.2], [0.39, 0.3, 0.2, 0.2]]), batch)
-    assert found.wanted.tolist() == [[True, False]]
+    found = assign(torch.tensor([[0.38, 0.3, 0.2, 0.2], [0.6, 0.3, 0.2, 0.2]]), torch.zeros(1, 2), batch)
+    assert not found.wanted.any()
+    assert found.known.tolist() == [[False, True]]
+
+
+def test_of_several_candidates_of_an_object_the_best_alone_stands_for_it() -> None:
+    batch = batch_of([[0.3, 0.3, 0.2, 0.2]], [True], [False])
+    boxes = torch.tensor([[0.31, 0.3, 0.2, 0.2], [0.3, 0.3, 0.2, 0.2], [0.32, 0.3, 0.2, 0.2]])
+    assert assign(boxes, torch.zeros(1, 3), batch).wanted.tolist() == [[False, True, False]]
+    relevant = assign(boxes, torch.tensor([[0.0, 0.0, 4.0]]), batch)
+    assert relevant.wanted.tolist() == [[False, False, True]]
+    assert relevant.known.all()  # the others are told to be repetitions
 
 
 def test_candidates_inside_a_crowd_are_left_open() -> None:
     batch = batch_of([[0.5, 0.5, 0.6, 0.6]], [True], [True])
-    found = assign(torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.05, 0.05, 0.1, 0.1]]), batch)
+    found = assign(torch.tensor([[0.5, 0.5, 0.1, 0.1], [0.05, 0.05, 0.1, 0.1]]), torch.zeros(1, 2), batch)
     assert not found.wanted.any()
     assert found.known.tolist() == [[False, True]]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vision_llm_ros.language.lexicon import KNOWN_NOUNS, singular
 from vision_llm_ros.language.modifiers import NUMBER_WORDS
-from vision_llm_ros.language.words import ADJECTIVES
+from vision_llm_ros.language.words import ADJECTIVES, COCO_CLASSES, COLOUR_WORDS
 
 MAX_TARGETS = 34  # most that one question of PixelLM's MUSE data asks for
 
@@ -42,6 +42,7 @@ _USE = re.compile(
     r"\b(?:everything|anything|something|things?|objects?|items?|whatever|stuff|what)\b.* (?:can|could|to)\b"
 )
 _JOINING = frozenset("far very most of and".split())
+_WORN = re.compile(r" (?:in|wearing|with|dressed in) (?:an? |the )?(?P<clothes>[a-z ]+)$")
 _PORTION = re.compile(r"\b(?:pieces?|pairs?|slices?|sets?|bunch|bunches) of ")
 
 
@@ -54,6 +55,7 @@ class Phrase:
         subject: bare noun of what is sought, "" for a phrase of a use such as "everything I can sit on".
         anchor: bare noun of what it stands beside, "" where none is named.
         asks: which of `ASKS` its words name: a place or size of its own, or a side of the anchor.
+        colours: colour words said of it or of what it wears: "the red car", "the man in a blue shirt".
         most: how many may answer it: "the dog" 1, "two dogs" 2, "dogs" and "dog" `MAX_TARGETS`.
     """
 
@@ -62,6 +64,7 @@ class Phrase:
     anchor: str = ""
     most: int = MAX_TARGETS
     asks: tuple[str, ...] = ()
+    colours: tuple[str, ...] = ()
 
 
 def split_phrases(sentence: str) -> tuple[Phrase, ...]:
@@ -92,9 +95,25 @@ def read_phrase(text: str) -> Phrase:
     if _USE.search(text):
         return Phrase(bare, "")
     found = _RELATION.match(text)
-    subject = _bare(found["subject"] if found else text)
+    before = found["subject"] if found else text
+    subject = _bare(before)
     anchor = singular(_bare(found["anchor"])) if found else ""
-    return Phrase(bare, singular(subject), anchor, _most(text, subject), _asks(found, text))
+    colours = _colours(before.removesuffix(subject))
+    if not colours and (worn := _worn(text)):
+        return Phrase(bare, singular(subject), "", _most(text, subject), _asks(None, before), worn)
+    return Phrase(bare, singular(subject), anchor, _most(text, subject), _asks(found, text), colours)
+
+
+def _colours(words: str) -> tuple[str, ...]:
+    return tuple(word for word in words.split() if word in COLOUR_WORDS)
+
+
+def _worn(text: str) -> tuple[str, ...]:
+    """Colours of clothes: "in the blue shirt", "in red"; none where a thing of that colour stands beside it."""
+    found = _WORN.search(text)
+    if not found or singular(_bare(found["clothes"])) in COCO_CLASSES:
+        return ()
+    return _colours(found["clothes"])
 
 
 def _asks(found: re.Match[str] | None, text: str) -> tuple[str, ...]:

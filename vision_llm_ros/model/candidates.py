@@ -12,20 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vision_llm_ros.language.phrases import ASKS, MAX_TARGETS, Phrase
-from vision_llm_ros.language.words import COCO_CLASSES, SYNONYMS
+from vision_llm_ros.language.phrases import ASKS, Phrase
 from vision_llm_ros.model.geometry import pairwise_iou, suppress_overlaps, to_xyxy
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures
 from vision_llm_ros.model.text import TextEncoder
 
 ABSENT = 6.0  # minus this is the logit of a concept that is not there
-EVIDENCE = 23
+EVIDENCE = 26
 _OVERLAP_IOU = 0.6
 _POOL_FACTOR = 4
 _ASKED_BONUS = 3.0
 _STEP = 0.04  # of a side: differences of place below this count as none
 _GRID = 3
-_LEAST_SIMILAR, _AS_SIMILAR = 0.3, 0.08  # of MiniLM: to be a class's meaning at all, and below the nearest one
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,7 @@ class Evidence(nn.Module):
                 *_beside(candidates.boxes_cxcywh, anchor, like),
                 *(anchor, has_anchor),
                 *candidates.boxes_cxcywh.T.unsqueeze(1).expand(-1, *own.shape),
+                *_repeated(candidates.boxes_cxcywh, like),
             ],
             -1,
         )
@@ -123,6 +122,19 @@ def _among(boxes: Tensor, weights: Tensor) -> list[Tensor]:
     steps = [ahead for values in (boxes[:, 0], boxes[:, 1], area) for ahead in (_ahead(values), _ahead(values).T)]
     others = [(objects * step).amax(-1) for step in steps]
     return [*others, objects.sum(-1).log1p() / 3, twin]
+
+
+def _repeated(boxes: Tensor, weights: Tensor) -> list[Tensor]:
+    """What a better candidate of its like leaves of it: their IoU, the share of itself inside that, that inside it."""
+    corners = to_xyxy(boxes)
+    iou = pairwise_iou(corners, corners)[0]
+    sides = torch.minimum(corners[:, None, 2:], corners[None, :, 2:]) - torch.maximum(
+        corners[:, None, :2], corners[None, :, :2]
+    )
+    shared = sides.clamp(min=0).prod(-1)
+    areas = boxes[:, 2:].prod(-1).clamp(min=1e-6)
+    better = weights.unsqueeze(1) * (weights.unsqueeze(1) > weights.unsqueeze(2)).to(weights.dtype)
+    return [(better * part).amax(-1) for part in (iou, shared / areas[:, None], shared / areas[None])]
 
 
 def _beside(boxes: Tensor, anchors: Tensor, weights: Tensor) -> list[Tensor]:
@@ -154,17 +166,3 @@ def read_phrases(encoder: TextEncoder, phrases: tuple[Phrase, ...]) -> PhraseTex
         encoder(tuple(phrase.anchor or "nothing" for phrase in phrases)) * named,
         torch.tensor([[float(ask in phrase.asks) for ask in ASKS] for phrase in phrases], device=wholes.device),
     )
-
-
-def meant(encoder: TextEncoder, phrase: Phrase) -> tuple[Phrase, ...]:
-    """A phrase of a use or kind as the classes nearest to it in meaning: "everything I can sit on", "pets".
-
-    Any other phrase stays as it is, and so does one that is near to no class.
-    """
-    known = phrase.subject in COCO_CLASSES or phrase.subject in SYNONYMS
-    if phrase.subject and (known or phrase.most < MAX_TARGETS or phrase.asks):
-        return (phrase,)
-    similar = (encoder((phrase.text,)) @ encoder(COCO_CLASSES).T)[0]
-    near = similar >= max(_LEAST_SIMILAR, float(similar.max()) - _AS_SIMILAR)
-    names = [COCO_CLASSES[index] for index in near.nonzero().flatten().tolist()]
-    return tuple(Phrase(name, name) for name in names) or (phrase,)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -62,3 +64,19 @@ def main_colour(image_rgb_u8: NDArray[np.uint8], inside: NDArray[np.bool_]) -> s
     shares = colour_shares(name_pixels(image_rgb_u8), inside)
     best = int(shares.argmax())
     return BASIC_COLOURS[best] if shares[best] > _CLEAR_SHARE else ""
+
+
+class Palette:
+    """The colours of one picture; its pixels are named when they are first asked for."""
+
+    def __init__(self, image_rgb_u8: NDArray[np.uint8]) -> None:
+        self._image = image_rgb_u8
+
+    @cached_property
+    def names(self) -> NDArray[np.uint8]:
+        """See `name_pixels`."""
+        return name_pixels(self._image)
+
+    def fit(self, inside: NDArray[np.bool_], words: tuple[str, ...]) -> float:
+        """How well colour words fit what is inside a mask bool[H, W], 0..1; see `colour_fit`."""
+        return colour_fit(colour_shares(self.names, inside), words) if words else 1.0

@@ -33,6 +33,7 @@ from vision_llm_ros.model.candidates import (
     read_phrases,
 )
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.knowledge import Knowledge
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.pixel_decoder import NUM_SCALES, TOKENS_PER_SCALE, MaskLogits, PixelDecoder
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE, DenseFeatures, PhraseScorer
@@ -124,6 +125,7 @@ class PixelLM(nn.Module):
         self.rows.data[-1] = self.rows.data[0]  # until it learns, the language model has no say
         text_width = shared.text_encoder.width + len(ASKS)
         self.evidence = Evidence(shared.text_encoder.width)
+        self.knowledge = Knowledge()
         self.prior_text = nn.Linear(text_width, _PRIOR_WIDTH)
         self.stress = nn.Linear(text_width, EVIDENCE)  # which evidence a phrase asks for
         last = nn.Linear(2 * _PRIOR_WIDTH, 1)

@@ -14,7 +14,8 @@ from vision_llm_ros.config import MaskConfig, RuntimeConfig
 from vision_llm_ros.interfaces import Mask, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.phrases import MAX_TARGETS, Phrase, split_phrases
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.candidates import Candidates, meant
+from vision_llm_ros.model.candidates import Candidates
+from vision_llm_ros.model.colours import Palette
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.geometry import suppress_overlaps, to_xyxy
 from vision_llm_ros.model.pixel_lm import PixelLM, Question
@@ -25,6 +26,7 @@ _REMEMBERED_SENTENCES = 16
 _SAME_BOX, _SAME_MASK = 0.6, 0.6
 _SIDE = 150  # cells along the square that windows are pasted into
 _SPARE = 2  # further masks drawn for a phrase, as some turn out to show the same object
+_PEERS = 8  # masks drawn for a phrase with a colour
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,22 @@ class _Target:
     chance: float
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """A sentence for the model: its phrases, the operator's words for each, and what the network reads."""
+
+    parts: tuple[Phrase, ...]
+    labels: tuple[str, ...]
+    question: Question
+
+
 class MaskRoute:
     """Fulfils `routes.Route` for referring masks."""
 
     def __init__(self, model: VisionLLM, network: PixelLM, weights_hash: str, runtime: RuntimeConfig) -> None:
         self.model, self.network, self.runtime = model, network, runtime
         self.tasks, self.weights_hash = frozenset({Task.SEGMENT}), weights_hash
-        self._questions: OrderedDict[tuple[Phrase, ...], Question] = OrderedDict()
+        self._questions: OrderedDict[tuple[Phrase, ...], _Asked] = OrderedDict()
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`. The text interleaves words and masks: "mug is [0], spoons are [1]"."""
@@ -50,11 +61,10 @@ class MaskRoute:
         phrases = asked(spec)
         self.network.to(pyramid[0].device)
         with watch.stage("instruction"):
-            parts, labels = self._meant(phrases)
-            question = self._read(parts)
+            asked_for = self._read(phrases)
         with watch.stage("decide"):
-            decisions = self.network.decide(self.model, pyramid, dense, question)
-            targets = self._targets(decisions.logits.sigmoid(), decisions.candidates, parts, spec)
+            decisions = self.network.decide(self.model, pyramid, dense, asked_for.question)
+            targets = self._targets(decisions.logits.sigmoid(), decisions.candidates, asked_for.parts, spec)
         if not targets:
             return Perception(spec.task, Status.NOTHING_FOUND, tell(phrases, ()))
         with watch.stage("decode"):
@@ -63,23 +73,27 @@ class MaskRoute:
             boxes = decisions.candidates.boxes_cxcywh[chosen[:, 1]]
             logits = self.network.draw(pyramid, segs, boxes).on_square(_SIDE).float()
         with watch.stage("finish"):
-            kept = self._distinct(logits, targets, parts, labels, spec.max_objects)
-            masks = self._masks(logits, [targets[index] for index in kept], kept, labels, view)
+            kept = self._distinct(logits, targets, asked_for)
+            found = self._masks(logits[kept], [targets[index] for index in kept], asked_for, view)
+            masks = _allowed(found, asked_for, spec.max_objects)
         status = Status.OK if masks else Status.NOTHING_FOUND
         return Perception(spec.task, status, tell(phrases, masks), masks=masks)
 
-    def _meant(self, phrases: tuple[Phrase, ...]) -> tuple[tuple[Phrase, ...], tuple[str, ...]]:
-        """What the model is asked, and for each the words of the operator."""
-        pairs = [(part, phrase.text) for phrase in phrases for part in meant(self.model.text_encoder, phrase)]
-        return tuple(part for part, _ in pairs), tuple(text for _, text in pairs)
-
-    def _read(self, phrases: tuple[Phrase, ...]) -> Question:
+    def _read(self, phrases: tuple[Phrase, ...]) -> _Asked:
+        """What depends on words alone, kept for the sentences used last."""
         if phrases not in self._questions:
-            self._questions[phrases] = self.network.read(self.model, phrases)
+            meant = [(part, phrase.text) for phrase in phrases for part in self._meant(phrase)]
+            parts = tuple(part for part, _ in meant)
+            self._questions[phrases] = _Asked(
+                parts, tuple(text for _, text in meant), self.network.read(self.model, parts)
+            )
         self._questions.move_to_end(phrases)
         while len(self._questions) > _REMEMBERED_SENTENCES:
             self._questions.popitem(last=False)
         return self._questions[phrases]
+
+    def _meant(self, phrase: Phrase) -> tuple[Phrase, ...]:
+        return self.network.knowledge.meant(self.model.llm, self.model.text_encoder, phrase)
 
     def _targets(
         self, chances: Tensor, candidates: Candidates, phrases: tuple[Phrase, ...], spec: TaskSpec
@@ -91,49 +105,53 @@ class MaskRoute:
         found = []
         for number, phrase in enumerate(phrases):
             order = chances[number].argsort(descending=True)
-            order = order[(chances[number] >= self.network.config.threshold)[order] & inside[order]]
-            most = _most(phrase, spec) + (_SPARE if _most(phrase, spec) > 1 else 0)
-            kept = order[suppress_overlaps(to_xyxy(boxes[order]), torch.zeros_like(order), _SAME_BOX, most)]
+            order = order[(chances[number] >= self.runtime.mask_threshold)[order] & inside[order]]
+            labels = torch.zeros_like(order)
+            kept = order[suppress_overlaps(to_xyxy(boxes[order]), labels, _SAME_BOX, _drawn(phrase, spec))]
             found += [_Target(number, int(index), float(chances[number, index])) for index in kept]
         return sorted(found, key=lambda target: -target.chance)[: 2 * MAX_TARGETS]
 
-    def _distinct(
-        self,
-        logits: Tensor,
-        targets: list[_Target],
-        phrases: tuple[Phrase, ...],
-        labels: tuple[str, ...],
-        max_objects: int,
-    ) -> list[int]:
+    def _distinct(self, logits: Tensor, targets: list[_Target], asked_for: _Asked) -> list[int]:
         """Which masks stay: of masks of one phrase that show the same object the surest."""
         inside = (logits > 0).flatten(1).float()
         shared = inside @ inside.T
         areas = inside.sum(1)
         # of the smaller one, so that a part of an object counts as the object
         covered = (shared / torch.minimum(areas[:, None], areas[None]).clamp(min=1)).cpu().numpy()
+        labels = [asked_for.labels[target.phrase] for target in targets]
         kept: list[int] = []
-        for index, target in enumerate(targets):
-            rivals = [other for other in kept if labels[targets[other].phrase] == labels[target.phrase]]
-            room = len(rivals) < phrases[target.phrase].most and len(kept) < (max_objects or MAX_TARGETS)
-            if room and all(covered[index, other] < _SAME_MASK for other in rivals):
+        for index in range(len(targets)):
+            if all(covered[index, other] < _SAME_MASK for other in kept if labels[other] == labels[index]):
                 kept.append(index)
         return kept
 
-    def _masks(
-        self, logits: Tensor, targets: list[_Target], rows: list[int], labels: tuple[str, ...], view: View
-    ) -> tuple[Mask, ...]:
-        """Masks in source pixels; the score is the mean probability inside times that of the target."""
-        edges = MaskEdges(view.transform, view.frame.image_rgb_u8)
+    def _masks(self, logits: Tensor, targets: list[_Target], asked_for: _Asked, view: View) -> list[tuple[int, Mask]]:
+        """Masks in source pixels with their phrase's number, best first.
+
+        The score is the mean probability inside times that of the target; what is said of colours lowers the latter
+        where the pixels do not show them.
+        """
+        edges, palette = MaskEdges(view.transform, view.frame.image_rgb_u8), Palette(view.frame.image_rgb_u8)
         found = []
-        for target, row in zip(targets, logits[rows].cpu().numpy(), strict=True):
+        for target, row in zip(targets, logits.cpu().numpy(), strict=True):
             inside = edges.to_source(np.ascontiguousarray(row))
             box = tight_box(inside)
-            if box is None:
+            if box is None or not (row > 0).any():
                 continue
-            score = target.chance * float((1 / (1 + np.exp(-row[row > 0]))).mean()) if (row > 0).any() else 0.0
-            if score >= self.runtime.score_threshold:
-                found.append(Mask(labels[target.phrase], score, inside, box))
-        return tuple(found)
+            chance = target.chance * palette.fit(inside, asked_for.parts[target.phrase].colours)
+            if chance >= self.runtime.mask_threshold:
+                score = chance * float((1 / (1 + np.exp(-row[row > 0]))).mean())
+                found.append((target.phrase, Mask(asked_for.labels[target.phrase], score, inside, box)))
+        return sorted(found, key=lambda each: -each[1].score)
+
+
+def _allowed(found: list[tuple[int, Mask]], asked_for: _Asked, max_objects: int) -> tuple[Mask, ...]:
+    """The best masks, of every phrase no more than its words allow."""
+    kept: list[tuple[int, Mask]] = []
+    for number, mask in found:
+        if sum(other == number for other, _ in kept) < asked_for.parts[number].most:
+            kept.append((number, mask))
+    return tuple(mask for _, mask in kept[: max_objects or MAX_TARGETS])
 
 
 def asked(spec: TaskSpec) -> tuple[Phrase, ...]:
@@ -168,5 +186,9 @@ def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> MaskRo
     return MaskRoute(model, network.eval(), manifest.short_hash, runtime)
 
 
-def _most(phrase: Phrase, spec: TaskSpec) -> int:
-    return min(phrase.most, spec.max_objects or MAX_TARGETS)
+def _drawn(phrase: Phrase, spec: TaskSpec) -> int:
+    """How many masks are worth drawing for a phrase: colours are told by pixels, and some masks turn out the same."""
+    most = min(phrase.most, spec.max_objects or MAX_TARGETS)
+    if phrase.colours:
+        return max(most, _PEERS)
+    return most + _SPARE if most > 1 else most

@@ -24,6 +24,7 @@ from vision_llm_ros.language.phrases import MAX_TARGETS, read_phrase
 from vision_llm_ros.training.datasets import Instance, InstanceSet, Notes, Picture
 from vision_llm_ros.training.scenes import Scene
 from vision_llm_ros.training.sentences import KINDS, Meaning, by_geometry, of_class, of_kind
+from vision_llm_ros.training.uses import HELD_OUT, LEARNT
 
 SEG = "{seg}"
 _TRIES = 5  # draws for each phrase wanted; a picture with few objects gives fewer questions
@@ -47,6 +48,11 @@ class MakeReferConfig:
     per_picture: int = setting(6, "most questions about a picture", low=1, high=100)
     most_phrases: int = setting(4, "most phrases of a question", low=1, high=4)
     least_side_px: float = setting(8.0, "objects of a shorter side are not asked about, pixels", low=1.0)
+    uses: str = setting(
+        "none",
+        "ask only by use or kind, such as 'something to drink from': phrases that training sees, or those it does not",
+        choices=("none", "learnt", "held-out"),
+    )
     seed: int = setting(0, "of everything random", low=0)
 
     def __post_init__(self) -> None:
@@ -149,7 +155,7 @@ def _question(
     found: list[Meaning] = []
     taken = np.zeros(len(scene.names), bool)
     for _ in range(_TRIES * wanted):
-        meaning = _meaning(scene, names, rng)
+        meaning = _by_use(scene, config.uses, rng) if config.uses != "none" else _meaning(scene, names, rng)
         if meaning is None or not _is_clear(meaning, scene, config) or (meaning.meant & taken).any():
             continue
         if any(
@@ -166,6 +172,11 @@ def _question(
     found = [replace(meaning, text=_with_article(meaning.text)) for meaning in found]
     found.sort(key=lambda meaning: meaning.kind == "relation")
     return _worded(picture, scene, found, rng)
+
+
+def _by_use(scene: Scene, uses: str, rng: np.random.Generator) -> Meaning:
+    found = of_kind(scene, rng, [((phrase,), names) for phrase, names in (LEARNT if uses == "learnt" else HELD_OUT)])
+    return found if found.meant.any() else replace(found, kind="absent")
 
 
 def _meaning(scene: Scene, names: dict[int, str], rng: np.random.Generator) -> Meaning | None:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from vision_llm_ros.config import MaskTrainConfig
 from vision_llm_ros.language.phrases import Phrase
+from vision_llm_ros.model.candidates import Candidates
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
 from vision_llm_ros.model.pixel_decoder import sample_windows
-from vision_llm_ros.model.pixel_lm import ADAPTER, Decisions, PixelLM
+from vision_llm_ros.model.pixel_lm import ADAPTER, Decisions, PixelLM, Question
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.mask_losses import claimed_twice, dice_loss, refinement_loss, token_loss
 from vision_llm_ros.training.refer_data import ReferBatch, ReferData
@@ -22,6 +23,7 @@ from vision_llm_ros.training.team import Team
 
 _SAME_IOU, _OTHER_IOU = 0.5, 0.35
 _IN_CROWD = 0.5
+_FIT = 6.0  # logits that an IoU of 1 is worth in the choice among candidates of one object
 _OVERLAP_SIDE = 76
 
 
@@ -35,7 +37,7 @@ def learnable(network: PixelLM, shared: VisionLLM, config: MaskTrainConfig) -> l
         fresh, lora, known = weighing, list[nn.Parameter](), concepts[:1]
     else:
         known = [*concepts, *weighing]
-        early = {id(parameter) for parameter in known}
+        early = {id(parameter) for parameter in (*known, *network.knowledge.parameters())}
         fresh = [parameter for parameter in network.parameters() if id(parameter) not in early]
         lora = [parameter for name, parameter in shared.llm.base.named_parameters() if f".{ADAPTER}." in name]
     rate = config.learning_rate
@@ -89,12 +91,17 @@ class ReferTrainer(Loop[ReferBatch]):
         if self.config.stage == 1:
             candidates = self.network.evidence.propose(dense, question.text, self.network.config.candidates)
             logits = self.network.weigh(candidates, question)[1]
-            return self._text_loss(logits, assign(candidates.boxes_cxcywh, batch), batch.phrases)
+            return self._text_loss(logits, self._assign(candidates, question, batch), batch.phrases)
         decisions = self.network.decide(self.shared, pyramid, dense, question)
-        assigned = assign(decisions.candidates.boxes_cxcywh, batch)
+        assigned = self._assign(decisions.candidates, question, batch)
         text, parts = self._text_loss(decisions.logits, assigned, batch.phrases)
         masks, mask_parts = self._mask_loss(pyramid, decisions, assigned, batch)
         return text + masks, {**parts, **mask_parts}
+
+    @torch.no_grad()
+    def _assign(self, candidates: Candidates, question: Question, batch: ReferBatch) -> Assigned:
+        relevance = self.network.evidence.relevance(candidates.semantics, question.text.subjects)
+        return assign(candidates.boxes_cxcywh, relevance, batch)
 
     def _text_loss(
         self, logits: Tensor, assigned: Assigned, phrases: tuple[Phrase, ...]
@@ -149,22 +156,25 @@ class Assigned:
     objects: Tensor
 
 
-def assign(boxes_cxcywh: Tensor, batch: ReferBatch) -> Assigned:
-    """Give candidates float[M, 4] to the objects of a picture.
+def assign(boxes_cxcywh: Tensor, relevance: Tensor, batch: ReferBatch) -> Assigned:
+    """Give the objects of a picture to candidates float[M, 4], each object to one.
 
-    A candidate stands for the object it overlaps most among those that the phrase means; between IoU 0.35 and 0.5, and
-    inside a crowd, it is left open. An object that no candidate overlaps by half has its nearest one.
+    An object that a phrase means goes to the candidate of IoU 0.5 or more that is most relevant (float[P, M], logits)
+    and fits best; the others that overlap it are told to be repetitions. Left open is what lies in a crowd, and from
+    IoU 0.35 on what overlaps an object that no candidate fits.
     """
     device = boxes_cxcywh.device
     objects, meant, crowd = batch.boxes_cxcywh.to(boxes_cxcywh), batch.meant.to(device), batch.crowd.to(device)
     corners, regions = to_xyxy(boxes_cxcywh), to_xyxy(objects)
-    overlap = torch.where((meant & ~crowd).unsqueeze(-1), pairwise_iou(regions, corners)[0], 0.0)
-    best, object_of = overlap.max(1)
-    nearest = overlap.amax(2, keepdim=True).clamp(min=_OTHER_IOU)
-    wanted = (best >= _SAME_IOU) | (overlap >= nearest).any(1)
-    inside = torch.where((meant & crowd).unsqueeze(-1), _share_inside(corners, regions).T, 0.0)
-    known = wanted | ((best < _OTHER_IOU) & ~(inside > _IN_CROWD).any(1))
-    return Assigned(wanted, known, object_of)
+    iou = pairwise_iou(corners, regions)[0].expand(len(meant), -1, -1)
+    fits = (iou >= _SAME_IOU) & (meant & ~crowd).unsqueeze(1)
+    merit = torch.where(fits, relevance.unsqueeze(-1) + _FIT * iou, -torch.inf)
+    found = fits.any(1)
+    chosen = torch.zeros_like(fits).scatter(1, merit.argmax(1, keepdim=True), found.unsqueeze(1))
+    lost = (iou >= _OTHER_IOU) & (meant & ~crowd & ~found).unsqueeze(1)
+    inside = (_share_inside(corners, regions) > _IN_CROWD) & (meant & crowd).unsqueeze(1)
+    wanted = chosen.any(-1)
+    return Assigned(wanted, wanted | ~(lost | inside).any(-1), chosen.float().argmax(-1))
 
 
 def _in_windows(masks: Tensor, windows_cxcywh: Tensor, side: int) -> Tensor:

@@ -13,6 +13,7 @@ from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.pixel_lm import PixelLM
+from vision_llm_ros.training import uses
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
@@ -76,6 +77,7 @@ def start(network: PixelLM, shared: VisionLLM, source: Path | None) -> None:
     """
     if source is None:
         network.start(shared.llm, shared.tokenizer.scorer)
+        uses.fit(network.knowledge, shared.llm, shared.text_encoder)
         return
     own = network.learned(shared.llm)
     if (source / weights.MANIFEST).is_file():
@@ -85,12 +87,11 @@ def start(network: PixelLM, shared: VisionLLM, source: Path | None) -> None:
     weights.fill(own, stored, str(source))
 
 
-def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weights.Manifest[MaskConfig]:
+def export(source: Path, out: Path, text: str = "") -> weights.Manifest[MaskConfig]:
     """Write the averaged weights of a run's second stage as the part `mask` of a weights folder.
 
     Args:
         text: kept in the notes.
-        calibrated: settings of the network that were found after training, e.g. threshold.
     Raises:
         WeightsError: no checkpoint, it is damaged, or masks are not learnt yet.
         ConfigError: the run has no settings.json.
@@ -98,7 +99,8 @@ def export(source: Path, out: Path, text: str = "", **calibrated: Any) -> weight
     saved, values = read_checkpoint(source), _read(source)
     if saved["stage"] != 2:
         raise WeightsError(f"{source} has only learnt stage {saved['stage']}; train --stage 2 before the export")
-    config = dataclasses.replace(config_of(source), **calibrated)
     train = values["train"]
     notes = {**values["about"], "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
-    return weights.save(out, config, saved["average"], [str(Task.SEGMENT)], notes | ({"text": text} if text else {}))
+    return weights.save(
+        out, config_of(source), saved["average"], [str(Task.SEGMENT)], notes | ({"text": text} if text else {})
+    )

@@ -18,6 +18,7 @@ _MARGIN = 0.06  # of the picture's side, between places that words tell apart
 _LARGER = 1.6  # ratio of areas
 _MOST_NAMED = 6
 _SYNONYM_SHARE = 0.15
+_KIND_PRESENT = 0.85
 
 # Kinds of classes (COCO's supercategories and some uses) and how they are called.
 _KINDS = (
@@ -32,7 +33,10 @@ _KINDS = (
     ("bags|every bag", "backpack handbag suitcase"),
     ("sports equipment", "frisbee skis snowboard sports-ball kite baseball-bat skateboard surfboard tennis-racket"),
 )
-KINDS = tuple((calls.split("|"), tuple(n.replace("-", " ") for n in names.split())) for calls, names in _KINDS)
+Kind = tuple[Sequence[str], Sequence[str]]  # what it is called, the classes it means
+KINDS: tuple[Kind, ...] = tuple(
+    (calls.split("|"), tuple(n.replace("-", " ") for n in names.split())) for calls, names in _KINDS
+)
 _EXTREMES: tuple[tuple[tuple[str, ...], int, int], ...] = (
     (("leftmost {}", "{} on the far left", "left {}", "{} on the left"), 0, 1),
     (("rightmost {}", "{} on the far right", "right {}", "{} on the right"), 0, -1),
@@ -70,10 +74,10 @@ def of_class(scene: Scene, name: str, rng: Rng) -> Meaning:
     return Meaning(form.replace("{s}", plural(said)).replace("{}", said), meant, kind)
 
 
-def of_kind(scene: Scene, rng: Rng) -> Meaning:
+def of_kind(scene: Scene, rng: Rng, kinds: Sequence[Kind] = KINDS) -> Meaning:
     """All objects of a kind of classes, preferably of one that is there: "vehicles"."""
-    present = [kind for kind in KINDS if not set(kind[1]).isdisjoint(scene.names)]
-    chosen = present if present and rng.random() < 0.85 else list(KINDS)
+    present = [kind for kind in kinds if not set(kind[1]).isdisjoint(scene.names)]
+    chosen = present if present and rng.random() < _KIND_PRESENT else kinds
     calls, names = chosen[int(rng.integers(len(chosen)))]
     return Meaning(str(rng.choice(calls)), np.array([each in names for each in scene.names], bool), "group")
 
