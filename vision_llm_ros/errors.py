@@ -22,11 +22,12 @@ class CommandError(VisionLLMError):
 
     Attributes:
         nearest: a sentence that would be accepted, or "" if there is none.
+        final: no other reading is to be tried: it is no English, no honest request, or a number is out of range.
     """
 
-    def __init__(self, reason: str, nearest: str = "") -> None:
+    def __init__(self, reason: str, nearest: str = "", final: bool = False) -> None:
         super().__init__(reason)
-        self.nearest = nearest
+        self.nearest, self.final = nearest, final
 
 
 class WeightsError(VisionLLMError):

@@ -164,6 +164,7 @@ class TaskSpec:
         prompt: a mark in the picture; `region` is the box around it.
         then: the further tasks of a plan, in order; each is done on the picture as the one before leaves it.
         past_s: for RECALL, how far back the question asks; 0 for everything remembered.
+        routed: probability 0..1 with which the language model read the sentence; 0: the grammar did. Never compared.
         heard: what was taken for something else, e.g. "sofa as couch"; for the say-back only, never compared.
     """
 
@@ -183,6 +184,7 @@ class TaskSpec:
     past_s: float = 0.0
     prompt: Prompt | None = None
     then: tuple[TaskSpec, ...] = ()
+    routed: float = field(default=0.0, compare=False)
     heard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
@@ -320,6 +322,21 @@ class Engine(Protocol):
         Raises:
             UnsupportedTaskError: a spec asks for a task outside `tasks`.
             EngineError: computing failed.
+        """
+
+
+class SentenceRouter(Protocol):
+    """Reads sentences that the grammar does not know; the language model's router fulfils it."""
+
+    @property
+    def threshold(self) -> float:
+        """Probability from which a reading is believed, 0..1."""
+
+    def route(self, text: str) -> tuple[str, float]:
+        """One sentence to its invocations (see `language.invocation`) and their joint probability.
+
+        Raises:
+            CommandError: longer than it reads.
         """
 
 

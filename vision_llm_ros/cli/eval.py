@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_llm_ros.cli import eval_route
 from vision_llm_ros.config import RuntimeConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, InputError
 
@@ -33,7 +34,10 @@ METRICS = {
     "caption": ("bleu4", "cider", "empty", "baselines"),
     "match": ("image_to_text", "text_to_image", "captions"),
     "answer": ("kinds", "questions"),
-    "route": ("accuracy", "refusal", "per_task", "sentences"),
+    "route": (
+        *("accuracy", "exact", "refusal", "refusal_precision", "per_task", "sentences"),
+        *("routed_ms", "known_ms", "baselines"),
+    ),
     "track": ("idf1", "mota", "id_switches", "false_positives", "misses", "objects", "per_sequence", "baselines"),
 }
 TASK_HELP = {
@@ -168,11 +172,6 @@ def _add_caption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prior-captions", type=Path, metavar="TRAIN.json", help="adds the most frequent and the nearest picture's one"
     )
-
-
-def _add_route(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--sentences", type=Path, required=True, metavar="S.jsonl", help='lines {"text", "task"}')
-    parser.add_argument("--no-similarity", action="store_true", help="without the text encoder's synonyms")
 
 
 def _add_track(parser: argparse.ArgumentParser) -> None:
@@ -316,19 +315,7 @@ def _answer(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
 
 
 def _route(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
-    from tqdm import tqdm
-
-    from vision_llm_ros.evaluation.routing import load_sentences, misses, route, routing_metrics
-    from vision_llm_ros.language.parser import CommandParser
-    from vision_llm_ros.training.datasets import choose_some
-
-    sentences = choose_some(load_sentences(args.sentences), args.limit, args.seed)
-    parser = CommandParser(None if args.no_similarity else _similarity())
-    progress = tqdm(sentences, desc="route", unit="sentence", disable=args.quiet)
-    given = [route(parser.parse, text) for text, _ in progress]
-    wanted = [task for _, task in sentences]
-    found = {**routing_metrics(wanted, given), "sentences": len(sentences), "misses": misses(sentences, given)}
-    return found, [args.sentences]
+    return eval_route.route(args, trial)
 
 
 def _track(args: argparse.Namespace, trial: Trial, load: Load) -> Measured:
@@ -350,7 +337,7 @@ _ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "caption": _add_caption,
     "match": _add_match,
     "answer": _add_answer,
-    "route": _add_route,
+    "route": eval_route.add_arguments,
     "track": _add_track,
 }
 _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {

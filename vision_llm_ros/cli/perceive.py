@@ -50,8 +50,15 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.runtime.pictures import read_picture
 
     image = read_picture(args.image)
-    spec = understand(args.say, region_of(args))
-    engine = load(args.model, _runtime(args))
+    region = region_of(args)
+    try:
+        spec, engine = understand(args.say, region), None
+    except CommandError as error:
+        engine = load(args.model, _runtime(args))
+        if error.final or getattr(engine, "router", None) is None:
+            raise
+        spec = understand(args.say, region, engine)
+    engine = engine or load(args.model, _runtime(args))
     started = time.perf_counter()
     steps = perceive(engine, image, spec)
     latency_ms = (time.perf_counter() - started) * 1e3
@@ -94,8 +101,11 @@ def region_of(args: argparse.Namespace) -> Box | Prompt | None:
     return None
 
 
-def understand(text: str, region: Box | Prompt | None = None) -> TaskSpec:
+def understand(text: str, region: Box | Prompt | None = None, engine: Engine | None = None) -> TaskSpec:
     """Parse a sentence; synonyms are found by the model's text encoder. With a region, "this" is what it marks.
+
+    Args:
+        engine: whose language model reads what the grammar does not know; None: the grammar alone.
 
     Raises:
         CommandError: not understood, or a stop, which needs a running node.
@@ -105,13 +115,15 @@ def understand(text: str, region: Box | Prompt | None = None) -> TaskSpec:
     from vision_llm_ros.language.pointing import spell_out
     from vision_llm_ros.model.text import load_text_similarity
     from vision_llm_ros.runtime.regions import marked
+    from vision_llm_ros.runtime.router import parser_for
 
     try:
-        planner = Planner(CommandParser(load_text_similarity()).parse)
-        spec = planner.parse(text if region is None else spell_out(text))
+        grammar = CommandParser(load_text_similarity())
+        parse = Planner(grammar.parse).parse if engine is None else parser_for(engine, grammar)
+        spec = parse(text if region is None else spell_out(text))
     except CommandError as error:
         hint = f'; try "{error.nearest}"' if error.nearest else ""
-        raise CommandError(f"{error}{hint}", error.nearest) from error
+        raise CommandError(f"{error}{hint}", error.nearest, error.final) from error
     if spec.mode == Mode.STOP:
         raise CommandError(f"{text!r} ends a command of a running node; a single picture has nothing to stop")
     first, *rest = [marked(step, region) for step in spec.steps]

@@ -37,6 +37,7 @@ _FURTHER = {
     "instruct": "train_instruct",
     "refer": "train_refer",
     "restore": "train_restore",
+    "route": "train_route",
 }
 
 

@@ -100,13 +100,13 @@ def write_summary(outcomes: list[dict[str, Any]], out: Path) -> None:
 def load(model: str, runtime: RuntimeConfig) -> tuple[Engine, Parser]:
     """The engine, warmed up, and the command parser with the text encoder's similarity."""
     from vision_llm_ros.language.parser import CommandParser
-    from vision_llm_ros.language.plan import Planner
     from vision_llm_ros.model.text import load_text_similarity
     from vision_llm_ros.runtime.engine import load_engine
+    from vision_llm_ros.runtime.router import parser_for
 
     engine = load_engine(model, runtime)
     engine.warm_up()
-    return engine, Planner(CommandParser(load_text_similarity()).parse).parse
+    return engine, parser_for(engine, CommandParser(load_text_similarity()))
 
 
 @lru_cache(maxsize=1)

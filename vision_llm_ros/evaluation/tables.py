@@ -44,8 +44,7 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
     elif report["task"] == "answer":
         yield _answers(report)
     elif report["task"] == "route":
-        yield _numbers(report, ("accuracy", "refusal"))
-        yield _confusion(report["confusion"])
+        yield from _routing(report)
     elif report["task"] == "track":
         parties = {"ours": report, **report["baselines"]}
         rows = [(name, *(values[key] for key in _TRACK_COLUMNS)) for name, values in parties.items()]
@@ -64,6 +63,7 @@ _PARTIES = ("input", "reconstruction", "classical", "ours")
 _ANSWER_COLUMNS = ("accuracy", "answered", "accuracy_answered", "within_one")
 _TRACK_COLUMNS = ("idf1", "mota", "id_switches", "false_positives", "misses", "objects")
 _MASK_COLUMNS = ("giou", "giou_ci95", "ciou", "ciou_ci95", "multi_giou", "false_mask_rate")
+_ROUTES = ("accuracy", "exact", "refusal", "refusal_precision")
 _WAYS = ("image_to_text", "text_to_image")
 _PLAIN = ("p_at_50", "sentences", "per_kind", "bleu4", "cider", "empty")
 
@@ -157,6 +157,18 @@ def _answers(report: Mapping[str, Any]) -> Table:
         for name, part in {"ours": values, **values["baselines"]}.items():
             rows.append((f"{kind}, {name}", *(part.get(key) for key in _ANSWER_COLUMNS)))
     return _table("answer", ("", *_ANSWER_COLUMNS), rows)
+
+
+def _routing(report: Mapping[str, Any]) -> Iterator[Table]:
+    if "confusion" in report:
+        yield _numbers(report, ("accuracy", "refusal"))
+        yield _confusion(report["confusion"])
+        return
+    rows = [
+        (name, *(values.get(key) for key in _ROUTES))
+        for name, values in ({"ours": report} | report["baselines"]).items()
+    ]
+    yield _table("route", ("", *_ROUTES), rows)
 
 
 def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:

@@ -13,11 +13,11 @@ from vision_llm_ros.interfaces import Mode, Task, TaskSpec, TextSimilarity
 from vision_llm_ros.language.damage import restored_before
 from vision_llm_ros.language.instructions import is_instruction, parse_instruction
 from vision_llm_ros.language.lexicon import Lexicon
-from vision_llm_ros.language.modifiers import Timing, region_last, take_timing
+from vision_llm_ros.language.modifiers import Timing, region_last, take_points, take_timing
 from vision_llm_ros.language.nouns import NounPhrases, strip_filler
 from vision_llm_ros.language.refusals import refuse_action
 from vision_llm_ros.language.rules import Request, Rules
-from vision_llm_ros.language.text import EXAMPLE, CleanText, clean
+from vision_llm_ros.language.text import EXAMPLE, NOT_UNDERSTOOD, CleanText, clean
 from vision_llm_ros.language.verbs import VERBS, plain_verb, respell
 
 
@@ -44,10 +44,10 @@ class CommandParser:
         if is_instruction(text):
             return parse_instruction(text)
         try:
-            return self._parse(clean(text))
+            return self._parse(_cleaned(text))
         except VisionLLMError as error:
-            nearest = error.nearest if isinstance(error, CommandError) else ""
-            raise CommandError(str(error), nearest if self._accepts(nearest) else EXAMPLE) from error
+            nearest, final = (error.nearest, error.final) if isinstance(error, CommandError) else ("", True)
+            raise CommandError(str(error), nearest if self._accepts(nearest) else EXAMPLE, final) from error
 
     def _accepts(self, text: str) -> bool:
         try:
@@ -90,9 +90,19 @@ class CommandParser:
         try:
             item = self._nouns.items(text, request.source)[0]
         except CommandError:
-            return CommandError(f"Not understood: {request.source.text[:80]!r}", EXAMPLE)
+            return CommandError(f"{NOT_UNDERSTOOD}: {request.source.text[:80]!r}", EXAMPLE)
         determiner = "the" if item.definite or not item.plain else "every"
         return CommandError(f"Expected what to do with {text[:80]!r}", f"find {determiner} {item.label}")
+
+
+def _cleaned(text: str) -> CleanText:
+    """As `clean`; what is wrong with the text as such, or with its numbers, is final."""
+    try:
+        source = clean(text)
+        take_points(take_timing(source.text)[0])
+    except CommandError as error:
+        raise CommandError(str(error), error.nearest, final=True) from error
+    return source
 
 
 def _timed(spec: TaskSpec, timing: Timing) -> TaskSpec:

@@ -71,6 +71,12 @@ def past_question(text: str) -> PastQuestion | None:
     return PastQuestion(found["things"], question, _past_s(found_period))
 
 
+def period_of(text: str) -> str:
+    """The words of a sentence that say how far back it asks; "" if there are none."""
+    found = _PERIOD.search(text.lower())
+    return found[0].strip(" ,") if found else ""
+
+
 def _past_s(period: re.Match[str] | None) -> float:
     if period is None or period["recent"]:
         return 0.0

@@ -64,13 +64,13 @@ class Planner:
             return cleaned
         several = [piece for part in parts for piece in self._pieces(part)] if len(parts) > 1 else split(text, _WEAK)
         if len(parts) > 1 and not _one_after_all(parts):
-            return self._plan(several)
+            return self.plan(several)
         try:
             return self._parse(text)
         except CommandError:
-            if len(several) == 1:
+            if len(several) <= 1:
                 raise
-            return self._plan(several)
+            return self.plan(several)
 
     def _restored_first(self, text: str) -> TaskSpec | None:
         """A sentence that the grammar takes for one task on the restored picture."""
@@ -88,9 +88,16 @@ class Planner:
             return split(part, _WEAK)
         return [part]
 
-    def _plan(self, parts: list[str]) -> TaskSpec:
+    def plan(self, parts: list[str]) -> TaskSpec:
+        """Understand the parts of a sentence, already divided.
+
+        Raises:
+            CommandError: see `parse`.
+        """
         if len(parts) > MAX_STEPS:
             raise CommandError(f"Expected at most {MAX_STEPS} tasks in one sentence, got {len(parts)}", _NEAREST)
+        if len(parts) == 1:
+            return self._parse(parts[0])
         steps: list[TaskSpec] = []
         for number, part in enumerate(parts, 1):
             try:
@@ -99,7 +106,7 @@ class Planner:
                     raise CommandError("'stop' ends commands and is no part of a plan; say it alone", "stop")
             except CommandError as error:
                 reason = f"part {number} of {len(parts)}, {part.strip()!r}: {error}"
-                raise CommandError(reason, error.nearest) from error
+                raise CommandError(reason, error.nearest, error.final) from error
         return joined(steps)
 
 

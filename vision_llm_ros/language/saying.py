@@ -39,7 +39,8 @@ def describe(spec: TaskSpec) -> str:
     What was taken for something else follows in brackets ("sofa as couch").
     """
     first, *rest = spec.steps
-    return ", then ".join([_described(first).rstrip("?"), *map(_described, rest)]) if rest else _described(first)
+    said = ", then ".join([_described(first).rstrip("?"), *map(_described, rest)]) if rest else _described(first)
+    return f"{said} (read as such by the language model, {spec.routed:.0%})" if spec.routed else said
 
 
 def _described(spec: TaskSpec) -> str:

@@ -10,6 +10,7 @@ from vision_llm_ros.errors import CommandError
 
 MAX_CHARACTERS = 500
 EXAMPLE = "find every person"
+NOT_UNDERSTOOD = "Not understood"
 QUOTE_OPEN, QUOTE_CLOSE = "\ue000", "\ue001"
 QUOTED = rf"{QUOTE_OPEN}\d+{QUOTE_CLOSE}"
 
@@ -46,7 +47,7 @@ _CONTRACTIONS = (
     (r"\b(i|you|we|they)'ll\b", r"\1 will"), (r"\bi'?m\b", "i am"), (r"\b(i|you|we|they)'ve\b", r"\1 have"),
     (r"\blet'?s\b", "let us"), (r"\bgonna\b", "going to"), (r"\bwanna\b", "want to"), (r"\bpls\b|\bplz\b", "please"),
 )  # fmt: skip
-_SAID_BACK = re.compile(r"\s*\([^()]+ as [^()]+\)$")
+_SAID_BACK = re.compile(r"(?:\s*\([^()]+ as [^()]+\))+$")
 _GREETED = r"(?:robot|computer|camera|assistant|there|buddy|mate|system)"
 _PREFIX = re.compile(
     r"(?:please|kindly|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|"

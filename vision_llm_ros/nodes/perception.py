@@ -92,7 +92,7 @@ class PerceptionNode(LifecycleNode):
             self._config = parameters.read(self, NodeConfig)
             runtime = parameters.read(self, RuntimeConfig)
             engine = self._given_engine or load_engine(str(self.get_parameter("model").value), runtime)
-            self._dialogue = Dialogue(self._given_parser or load_parser())
+            self._dialogue = Dialogue(self._given_parser or load_parser(engine))
             engine.warm_up()
             images.prepare()
         except Exception as error:  # whatever a model may raise; rclpy would swallow it without a word
@@ -259,15 +259,15 @@ def load_engine(preset: str, runtime: RuntimeConfig) -> Engine:
     return load(preset, runtime)
 
 
-def load_parser() -> Parser:
-    """The command parser with the text encoder's sense of similarity."""
+def load_parser(engine: Engine) -> Parser:
+    """The command parser with the text encoder's sense of similarity, and the engine's reader of other sentences."""
     from vision_llm_ros.language.parser import CommandParser
-    from vision_llm_ros.language.plan import Planner
     from vision_llm_ros.model.text import load_text_similarity
+    from vision_llm_ros.runtime.router import parser_for
 
     parser = CommandParser(load_text_similarity())
     parser.warm_up()
-    return Planner(parser.parse).parse
+    return parser_for(engine, parser)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -25,6 +25,8 @@ from vision_llm_ros.runtime.backends import with_backends
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.regions import within
 from vision_llm_ros.runtime.restored_first import on_restored
+from vision_llm_ros.runtime.router import PART as ROUTER
+from vision_llm_ros.runtime.router import load_router
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 from vision_llm_ros.runtime.set_route import SetRoute
 from vision_llm_ros.runtime.video_route import VideoRoute
@@ -57,11 +59,13 @@ class TorchEngine:
         manifest: weights.Manifest[ModelConfig],
         runtime: RuntimeConfig,
         further: Sequence[Route] = (),
+        router: Path | None = None,
     ) -> None:
         """Put the model on its device.
 
         Args:
             further: routes beside the VisionLLM's own; a task that two serve is the later one's.
+            router: weights of the language model that reads what the grammar does not know.
         """
         self.config, self.runtime = model.config, runtime
         self._device = choose_device(runtime.device)
@@ -71,6 +75,7 @@ class TorchEngine:
         model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
             model.llm.merge(ADAPTER)
+        self.router = load_router(router, model.llm, runtime) if router else None
         trained = frozenset(Task(name) for name in manifest.trained)
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
         segments = any(Task.SEGMENT in route.tasks for route in further)
@@ -176,6 +181,8 @@ def load_further(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> list
     """
     routes = []
     for name, part in _wanted_parts(folder, runtime.text_route).items():
+        if name == ROUTER:
+            continue
         if name not in _FURTHER:
             logger.warning("Weights of an unknown system are left alone: %s", part)
             continue
@@ -227,7 +234,8 @@ def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> E
         raise WeightsError(_how_to_get_weights(config.name, preset))
     started = time.perf_counter()
     model, manifest = load_model(folder, config, choose_dtype(runtime.dtype, choose_device(runtime.device)))
-    engine = TorchEngine(model, manifest, runtime, load_further(folder, model, runtime))
+    router = weights.part_folders(folder).get(ROUTER) if runtime.router else None
+    engine = TorchEngine(model, manifest, runtime, load_further(folder, model, runtime), router)
     seconds = time.perf_counter() - started
     logger.info(
         "Loaded %s %s on %s, %s, in %.1f s", engine.name, engine.weights_hash, engine.device, engine.dtype, seconds

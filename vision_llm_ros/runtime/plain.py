@@ -16,6 +16,8 @@ def spec_values(spec: TaskSpec) -> dict[str, Any]:
         "mode": str(spec.mode),
         "rate_hz": spec.rate_hz,
         "region_xyxy": list(spec.region),
+        "read_by": "language model" if spec.routed else "grammar",
+        "confidence": round(spec.routed, 4) if spec.routed else 1.0,
         "prompt": None if spec.prompt is None else {"kind": str(spec.prompt.kind), "points_xy": spec.prompt.points_xy},
     }
 

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import ConfigError, VisionLLMError, WeightsError
-from vision_llm_ros.interfaces import Engine, Frame, Perception, Task, TaskSpec
+from vision_llm_ros.interfaces import Engine, Frame, Perception, SentenceRouter, Task, TaskSpec
 from vision_llm_ros.model.weights import joint_hash
 from vision_llm_ros.runtime.restored_first import on_restored
 
@@ -75,6 +75,11 @@ class MixedEngine:
         self._own, self._backends = engine, backends
         self._others = tuple({id(backend): backend for backend in backends.values()}.values())
         self._all: tuple[Engine, ...] = (engine, *self._others)
+
+    @property
+    def router(self) -> SentenceRouter | None:
+        """What reads sentences that the grammar does not know."""
+        return getattr(self._own, "router", None)
 
     @property
     def name(self) -> str:

@@ -1,0 +1,86 @@
+"""`vision-llm train route`: the language model learns to read sentences that the grammar does not know."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.config import RouterConfig, RouterTrainConfig, RuntimeConfig
+from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.resources import load_preset
+
+if TYPE_CHECKING:
+    from vision_llm_ros.model.llm import LanguageModel
+    from vision_llm_ros.model.weights import Manifest
+
+HELP = "which modules a sentence calls"
+_LEARNING = tuple(entry.name for entry in dataclasses.fields(RouterTrainConfig) if entry.name != "betas")
+_NETWORK = tuple(entry.name for entry in dataclasses.fields(RouterConfig) if entry.name not in ("name", "threshold"))
+_RUNTIME = ("device", "threads")
+_DESCRIPTION = (
+    "Learn which modules a sentence calls, with which of its words and where in the picture, from sentences that are "
+    "made up as they are needed. No data is wanted. The language model stays as it is; its adapter learns."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = _DESCRIPTION
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--preset", default="nano", help="preset whose language model learns (default: nano)")
+    parser.add_argument("--resume", action="store_true", help="continue from the run's last checkpoint")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_settings(parser, RuntimeConfig, _RUNTIME)
+    add_settings(parser.add_argument_group("network"), RouterConfig, _NETWORK)
+    add_settings(parser.add_argument_group("learning"), RouterTrainConfig, _LEARNING)
+
+
+def run(args: argparse.Namespace) -> int:
+    import torch
+    from tqdm import tqdm
+
+    from vision_llm_ros.evaluation.trial import machine_values
+    from vision_llm_ros.runtime.hardware import choose_device, set_threads
+    from vision_llm_ros.training.loop import CHECKPOINT
+    from vision_llm_ros.training.route import RouteTrainer, build
+    from vision_llm_ros.training.run_folder import keep_settings
+
+    config = given_settings(args, RouterConfig, _NETWORK)
+    train = given_settings(args, RouterTrainConfig, _LEARNING)
+    runtime = given_settings(args, RuntimeConfig, _RUNTIME)
+    if (args.out / CHECKPOINT).is_file() and not args.resume:
+        raise ConfigError(f"{args.out} already holds a run; add --resume, or name another --out")
+    device = choose_device(runtime.device)
+    set_threads(runtime)
+    torch.manual_seed(train.seed)
+    llm = _language_model(args.preset, config.llm_layers)
+    router = build(config, llm)
+    trainer = RouteTrainer(router.to(device), llm.to(device), train, args.out, device)
+    trainer.resume()
+    keep_settings(args.out, "route", config, train, {"preset": args.preset, "machine": machine_values()})
+    with tqdm(total=train.steps, initial=trainer.step, desc="route", unit="step", disable=args.quiet) as bar:
+
+        def progress(step: int, parts: dict[str, float]) -> None:
+            bar.set_postfix(module=f"{parts['module']:.2f}", start=f"{parts['start']:.2f}", refresh=False)
+            bar.update(1)
+
+        trainer.run(progress)
+    print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/router")
+    return 0
+
+
+def export(source: Path, out: Path, notes: str) -> Manifest[RouterConfig]:
+    """See `route_run.export`."""
+    from vision_llm_ros.training import route_run
+
+    config, _, about = route_run.read_run(source)
+    return route_run.export(source, out, _language_model(str(about["preset"]), config.llm_layers), notes)
+
+
+def _language_model(preset: str, layers: int) -> LanguageModel:
+    from vision_llm_ros.model.llm import LanguageModel
+
+    model = load_preset(preset)
+    return LanguageModel(model.llm, model.llm_revision, layers)

@@ -1,0 +1,177 @@
+"""How well sentences of any wording are routed: grammar and language model together, alone, and beside baselines."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from vision_llm_ros.errors import CommandError
+from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE
+from vision_llm_ros.interfaces import SentenceRouter, Task, TaskSpec, TextSimilarity
+from vision_llm_ros.language.invocation import Invocation, read
+from vision_llm_ros.language.past import period_of
+from vision_llm_ros.language.plan import Planner
+from vision_llm_ros.language.routing import RoutedParser
+from vision_llm_ros.language.utterances import Utterance, utterances
+
+NEIGHBOURS_FROM = 3000
+Kinds = tuple[str, ...]
+
+
+def paraphrase(
+    planner: Planner,
+    router: SentenceRouter,
+    similarity: TextSimilarity | None,
+    split: str,
+    count: int,
+    seed: int,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Route made-up sentences of a split and compare with what they were made to mean.
+
+    A sentence is routed right if its tasks are right, in order; `exact` wants the same things, phrases and regions
+    too. Sentences whose things the lexicon does not know are left out, as no reading could serve them.
+    """
+    drawn = [(item, wanted(planner, item)) for item in utterances(split, count, seed)]
+    items = [(item, spec) for item, spec in drawn if spec is not None or item.refused]
+    parse = RoutedParser(planner, router).parse
+    progress = tqdm(items, desc="route", unit="sentence", disable=quiet)
+    given, took_ms, routed = [], [], []
+    for item, _ in progress:
+        started = time.perf_counter()
+        given.append(outcome(parse, item.text))
+        took_ms.append((time.perf_counter() - started) * 1e3)
+    alone = [outcome(planner.parse, item.text) for item, _ in items]
+    routed = [i for i, spec in enumerate(given) if isinstance(spec, TaskSpec) and spec.routed]
+    known = [i for i, spec in enumerate(alone) if isinstance(spec, TaskSpec)]
+    specs = [spec for _, spec in items]
+    report = compare(specs, given)
+    return {
+        **report,
+        "sentences": len(items),
+        "left_out": len(drawn) - len(items),
+        "split": split,
+        "routed": len(routed),
+        "routed_ms": spread([took_ms[i] for i in range(len(items)) if i not in set(known)]),
+        "known_ms": spread([took_ms[i] for i in known]),
+        "baselines": {
+            "grammar": compare(specs, alone),
+            "language model alone": _alone(router, items),
+            **({"nearest sentence": _nearest(similarity, items, seed)} if similarity is not None else {}),
+            "majority": _majority(items),
+        },
+        "misses": _misses(items, given),
+    }
+
+
+def wanted(planner: Planner, item: Utterance) -> TaskSpec | None:
+    """What a sentence was made to mean; None if it is refused or names what the lexicon does not know."""
+    try:
+        return planner.plan([part.sentence(period_of(item.text)) for part in item.invocations])
+    except CommandError:
+        return None
+
+
+def outcome(parse: Callable[[str], TaskSpec], text: str) -> TaskSpec | str:
+    """What a parser makes of a sentence: a task, "refuse", or "error" if it fails otherwise."""
+    try:
+        return parse(text)
+    except CommandError:
+        return REFUSE
+    except Exception:
+        return FAILED
+
+
+def kinds(spec: TaskSpec | str | None) -> Kinds:
+    """The tasks of an outcome in order; one definite thing is found alike by detection and grounding."""
+    if spec is None:
+        return (REFUSE,)
+    if isinstance(spec, str):
+        return (spec,)
+    return tuple(_kind(step) for step in spec.steps)
+
+
+def _kind(step: TaskSpec) -> str:
+    if step.restore_first or (step.task is Task.DETECT and step.max_objects == 1):
+        return f"{step.restore_kind}>{step.task}" if step.restore_first else str(Task.GROUND)
+    return f"{step.task} {step.restore_kind}".strip()
+
+
+def compare(specs: Sequence[TaskSpec | None], given: Sequence[TaskSpec | str]) -> dict[str, Any]:
+    """Shares: accuracy and exact over sentences to be served, refusal over those to be refused, refusal_precision."""
+    return _shares([kinds(spec) for spec in specs], [kinds(spec) for spec in given]) | {
+        "exact": _mean([_same(spec, got) for spec, got in zip(specs, given, strict=True) if spec is not None])
+    }
+
+
+def _same(spec: TaskSpec, got: TaskSpec | str) -> bool:
+    if isinstance(got, str) or kinds(spec) != kinds(got):
+        return False
+    return all(
+        (a.classes, a.phrase or a.classes, a.region) == (b.classes, b.phrase or b.classes, b.region)
+        for a, b in zip(spec.steps, got.steps, strict=True)
+    )
+
+
+def _shares(right: Sequence[Kinds], got: Sequence[Kinds]) -> dict[str, Any]:
+    pairs = list(zip(right, got, strict=True))
+    refused = (REFUSE,)
+    return {
+        "accuracy": _mean([a == b for a, b in pairs if a != refused]),
+        "refusal": _mean([b == refused for a, b in pairs if a == refused]),
+        "refusal_precision": _mean([a == refused for a, b in pairs if b == refused]),
+    }
+
+
+def _mean(values: list[bool]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _modules(invocations: tuple[Invocation, ...]) -> Kinds:
+    return (REFUSE,) if any(item.refused for item in invocations) else tuple(item.module for item in invocations)
+
+
+def _alone(router: SentenceRouter, items: list[tuple[Utterance, TaskSpec | None]]) -> dict[str, Any]:
+    """The language model on every sentence, believed whatever its confidence."""
+    got = [read(router.route(item.text)[0]) for item, _ in items]
+    right = [_modules(item.invocations) for item, _ in items]
+    exact = [item.invocations == given for (item, spec), given in zip(items, got, strict=True) if spec is not None]
+    return _shares(right, [_modules(given) for given in got]) | {"exact": _mean(exact)}
+
+
+def _nearest(similarity: TextSimilarity, items: list[tuple[Utterance, TaskSpec | None]], seed: int) -> dict[str, Any]:
+    """The modules of the learnt sentence whose embedding is nearest."""
+    learnt = list(utterances("learnt", NEIGHBOURS_FROM, seed))
+    known = similarity.embed(tuple(item.text for item in learnt))
+    asked = similarity.embed(tuple(item.text for item, _ in items))
+    nearest = (asked @ known.T).argmax(1)
+    right = [_modules(item.invocations) for item, _ in items]
+    return _shares(right, [_modules(learnt[place].invocations) for place in nearest])
+
+
+def _majority(items: list[tuple[Utterance, TaskSpec | None]]) -> dict[str, Any]:
+    """The commonest module of single served sentences for everything."""
+    right = [_modules(item.invocations) for item, _ in items]
+    common = Counter(modules for modules in right if modules != (REFUSE,)).most_common(1)[0][0]
+    return _shares(right, [common] * len(right))
+
+
+def spread(values_ms: list[float]) -> dict[str, float]:
+    """Median and 95th percentile, milliseconds."""
+    if not values_ms:
+        return {}
+    return {"p50": round(float(np.median(values_ms)), 2), "p95": round(float(np.percentile(values_ms, 95)), 2)}
+
+
+def _misses(items: list[tuple[Utterance, TaskSpec | None]], given: list[TaskSpec | str]) -> list[dict[str, str]]:
+    wrong = [
+        {"text": item.text, "wanted": ", ".join(kinds(spec)), "given": ", ".join(kinds(got))}
+        for (item, spec), got in zip(items, given, strict=True)
+        if kinds(spec) != kinds(got)
+    ]
+    return wrong[:MISSES_KEPT]

@@ -1,0 +1,90 @@
+"""Sentences of any wording: the grammar first, then the language model for what the grammar does not know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from vision_llm_ros.errors import CommandError
+from vision_llm_ros.interfaces import Mode, SentenceRouter, Task, TaskSpec
+from vision_llm_ros.language.instructions import is_instruction
+from vision_llm_ros.language.intents import CAPTION_LONG, CAPTION_SHORT
+from vision_llm_ros.language.invocation import Invocation, read
+from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
+from vision_llm_ros.language.past import period_of
+from vision_llm_ros.language.plan import Planner
+from vision_llm_ros.language.text import NOT_UNDERSTOOD
+
+
+class RoutedParser:
+    """A parser that asks the language model about what its grammar does not understand.
+
+    The model only chooses modules, words of the sentence and regions; each invocation is then read by the grammar, and
+    timing, number of points, period and length of a caption are the grammar's too. What the model is not sure of, and
+    what it refuses without another reason, stays refused as the grammar refused it.
+    """
+
+    def __init__(self, planner: Planner, router: SentenceRouter) -> None:
+        self._planner, self._router = planner, router
+
+    def parse(self, text: str) -> TaskSpec:
+        """Understand a sentence; `TaskSpec.routed` tells who did.
+
+        Raises:
+            CommandError: neither the grammar nor the language model takes it for something that is served.
+        """
+        try:
+            return self._planner.parse(text)
+        except CommandError as error:
+            if error.final or is_instruction(text):
+                raise
+            spec = self._routed(text, error)
+            if spec is None:
+                raise
+            return spec
+
+    def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
+        """The language model's reading; None where it is unsure.
+
+        Raises:
+            CommandError: it is sure that this is not served, or what it reads is refused.
+        """
+        plain, timing, points = _modifiers(text)
+        tags, confidence = self._router.route(plain)
+        invocations = read(tags)
+        if confidence < self._router.threshold:
+            return None
+        if len(invocations) == 1 and invocations[0].refused and NOT_UNDERSTOOD not in str(refusal):
+            return None
+        period = period_of(text)
+        spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
+        return replace(_timed(spec, timing), routed=confidence)
+
+
+def _modifiers(text: str) -> tuple[str, Timing, int | None]:
+    """What the grammar reads in any sentence, split off: the rest, when, and how many points."""
+    lowered = text.lower()
+    rest, points = take_points(lowered)
+    rest, timing = take_timing(rest)
+    untouched = timing == Timing() and points is None
+    return (text if untouched else rest), timing, points
+
+
+def _sentence(item: Invocation, text: str, period: str, points: int | None) -> str:
+    """The command of an invocation with the modifiers of its task."""
+    sentence = item.sentence(period)
+    if item.module == "polygon" and points is not None:
+        return f"{sentence} with {points} points"
+    if item.module in ("caption", "describe"):
+        long, short = CAPTION_LONG.search(text.lower()), CAPTION_SHORT.search(text.lower())
+        return sentence + (" in detail" if long else "") + (" briefly" if short and not long else "")
+    return sentence
+
+
+def _timed(spec: TaskSpec, timing: Timing) -> TaskSpec:
+    if spec.task is Task.STOP or timing == Timing():
+        return spec
+    continuous = timing.continuous or any(step.mode is Mode.CONTINUOUS for step in spec.steps)
+    mode = Mode.CONTINUOUS if continuous else Mode.ONCE
+    rate_hz, life_s = timing.rate_hz, timing.time_to_live_s
+    first, *rest = [replace(step, mode=mode, rate_hz=rate_hz, time_to_live_s=life_s) for step in spec.steps]
+    return replace(first, then=tuple(rest))
