@@ -17,7 +17,7 @@ _BROWN_VALUE, _PINK_VALUE, _PINK_SATURATION = 150, 170, 130
 _PINK_HUES = (150, 176)
 _CLEAR_SHARE = 0.5
 _SMALLEST_PX = 600
-_ENOUGH = 0.35  # of an object's pixels: named by a colour without doubt
+_SOME, _ENOUGH = 0.1, 0.4  # of an object's pixels: from here on a colour is its own, and is so without doubt
 _HUE_NAMES = np.array(
     [BASIC_COLOURS.index(next((name for end, name in _HUES if hue <= end), "red")) for hue in range(256)], np.uint8
 )
@@ -54,7 +54,7 @@ def colour_fit(shares: NDArray[np.float64], words: tuple[str, ...]) -> float:
     if not meant:
         return 1.0
     share = sum(float(shares[BASIC_COLOURS.index(name)]) for name in meant)
-    return min(share / _ENOUGH, 1.0)
+    return min(max((share - _SOME) / (_ENOUGH - _SOME), 0.0), 1.0)
 
 
 def main_colour(image_rgb_u8: NDArray[np.uint8], inside: NDArray[np.bool_]) -> str:

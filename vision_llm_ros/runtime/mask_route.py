@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vision_llm_ros.config import MaskConfig, RuntimeConfig
 from vision_llm_ros.interfaces import Mask, Perception, Status, Task, TaskSpec
+from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.phrases import MAX_TARGETS, Phrase, split_phrases
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.candidates import Candidates
@@ -85,7 +86,7 @@ class MaskRoute:
             meant = [(part, phrase.text) for phrase in phrases for part in self._meant(phrase)]
             parts = tuple(part for part, _ in meant)
             self._questions[phrases] = _Asked(
-                parts, tuple(text for _, text in meant), self.network.read(self.model, parts)
+                parts, tuple(text for _, text in meant), self.network.read(self.model, tuple(map(_uncoloured, parts)))
             )
         self._questions.move_to_end(phrases)
         while len(self._questions) > _REMEMBERED_SENTENCES:
@@ -143,6 +144,13 @@ class MaskRoute:
                 score = chance * float((1 / (1 + np.exp(-row[row > 0]))).mean())
                 found.append((target.phrase, Mask(asked_for.labels[target.phrase], score, inside, box)))
         return sorted(found, key=lambda each: -each[1].score)
+
+
+def _uncoloured(phrase: Phrase) -> Phrase:
+    """What the network is asked: instead of for "the red car" for all cars, among which the pixels choose."""
+    if not phrase.colours or not phrase.subject or phrase.asks or phrase.anchor:
+        return phrase
+    return Phrase(f"all {plural(phrase.subject)}", phrase.subject)
 
 
 def _allowed(found: list[tuple[int, Mask]], asked_for: _Asked, max_objects: int) -> tuple[Mask, ...]:
