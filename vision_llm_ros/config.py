@@ -144,6 +144,12 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
     objectness_threshold: float = setting(
         0.08, "image tokens below this objectness are not decoded (adaptive decoding), 0..1", low=0.0, high=1.0
     )
+    ground_route: str = setting(
+        "auto",
+        "what finds the one object a phrase means: the referring mask network or the set decoder; auto: the former "
+        "where its weights are",
+        choices=("auto", "mask", "decoder"),
+    )
     text_route: str = setting(
         "auto",
         "who writes captions and answers; auto takes the Q-Former where both are there",
@@ -296,6 +302,8 @@ class DecoderTextTrainConfig(LoopConfig):
     answer_share: float = setting(0.2, "share of steps that learn to answer questions, 0..1", low=0.0, high=1.0)
     questions: int = setting(6, "questions a picture in such a step", low=1, high=64)
     smoothing: float = setting(0.1, "label smoothing", low=0.0, high=0.9)
+    head_steps: int = setting(1000, "steps in which what follows the language model learns alone", low=0)
+    head_batch: int = setting(32, "pictures in such a step", low=1)
 
 
 @dataclass(frozen=True)

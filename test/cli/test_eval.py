@@ -87,7 +87,7 @@ def test_report_accounts_for_model_inputs_config_machine_and_command(
     assert list(report["inputs"]["files"]) == [str(scene.instances)]
     assert "detect" in capsys.readouterr().out
     assert engine.asked[1] == RuntimeConfig(  # type: ignore[attr-defined]
-        score_threshold=0.0, objectness_threshold=0.02, max_detections=100, dtype="float32"
+        score_threshold=0.0, mask_threshold=0.0, objectness_threshold=0.02, max_detections=100, dtype="float32"
     )
 
 

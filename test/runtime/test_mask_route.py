@@ -163,3 +163,24 @@ def test_detection_is_the_same_with_and_without_the_part(tiny_folder: Path, engi
     spec = TaskSpec(Task.DETECT, ("person", "dog"))
     (with_part,), (without,) = (each.perceive(frame, (spec,)) for each in (engine, alone))
     assert [d.box_xyxy_px for d in with_part.detections] == [d.box_xyxy_px for d in without.detections]
+
+
+def test_grounding_gives_the_box_of_one_object(
+    tiny_folder: Path, folder: Path, engine: TorchEngine, frame: Frame
+) -> None:
+    spec = TaskSpec(Task.GROUND, ("person",), "the person")
+    (answer,) = engine.perceive(frame, (spec,))
+    (found,) = answer.detections
+    left, top, right, bottom = found.box_xyxy_px
+    assert found.label == "person" and 0 <= left < right <= 160 and 0 <= top < bottom <= 120
+    assert "decode" not in answer.stage_ms  # no mask is drawn for a box
+    (coloured,) = engine.perceive(frame, (replace(spec, phrase="the gray person"),))
+    assert "decode" in coloured.stage_ms and len(coloured.detections) <= 1
+    (nobody,) = engine_of(tiny_folder, folder, mask_threshold=1.0).perceive(frame, (spec,))
+    assert nobody.status is Status.NOTHING_FOUND and nobody.detections == ()
+
+
+def test_the_set_decoder_grounds_where_it_is_asked_to(tiny_folder: Path, folder: Path) -> None:
+    engine = engine_of(tiny_folder, folder, ground_route="decoder")  # type: ignore[arg-type]
+    assert not isinstance(engine.route(Task.GROUND), MaskRoute)
+    assert isinstance(engine.route(Task.SEGMENT), MaskRoute)

@@ -37,6 +37,12 @@ class PaintedEyes:
         values = [frame.image_rgb_u8[int(y), int(x), 0] for x, y in centres]
         return np.eye(2, dtype=np.float32)[[int(value) // 100 - 1 for value in values]]
 
+    def ground(self, frame: Frame, spec: TaskSpec) -> tuple[Detection, ...]:
+        """Tells the two apart by name."""
+        level = 100 if spec.phrase == "first car" else 200
+        shown = (frame.image_rgb_u8[..., 0] == level).any()
+        return (Detection(spec.phrase, 0, 0.5, self.box(frame, level)),) if shown else ()
+
     def segment(self, frame: Frame, spec: TaskSpec) -> tuple[Mask, ...]:
         if not self.segments:
             return ()
@@ -94,6 +100,13 @@ def test_one_followed_target_is_never_swapped_for_another() -> None:
     other = [video.track(frame(0.2 + n / 10, None, 80), ONE_CAR, eyes) for n in range(3)]
     assert ids(first) == ids(both) == [1]
     assert [answer.status for answer in other] == [Status.STALE] * 3
+
+
+@pytest.mark.parametrize(("name", "left"), [("first car", 12.0), ("second car", 80.0)])
+def test_a_described_target_is_the_one_its_whole_phrase_means(name: str, left: float) -> None:
+    video, eyes = Video(VideoConfig()), PaintedEyes()
+    answer = video.track(frame(0.0, 12, 80), replace(ONE_CAR, classes=(name,)), eyes)
+    assert [found.box_xyxy_px[0] for found in answer.detections] == [left]
 
 
 def test_a_track_asks_for_all_objects_of_its_region() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 HELP = "measure the model on annotated pictures or sentences, task by task"
 # Average precision wants the weak answers too; below this objectness they no longer move it.
-EXACT = {"score_threshold": 0.0, "objectness_threshold": 0.02, "max_detections": 100}
+EXACT = {"score_threshold": 0.0, "mask_threshold": 0.0, "objectness_threshold": 0.02, "max_detections": 100}
 # Outlines cost ten times as much as boxes; AP50 of the boxes is 0.445 from 0.05 on and 0.449 from here on.
 OUTLINES = {**EXACT, "objectness_threshold": 0.2}
 ACCOUNT = ("images", "seconds", "latency_ms", "skipped", "failed")
@@ -101,7 +101,10 @@ def measure(args: argparse.Namespace, load: Callable[[str, RuntimeConfig], Engin
     }
 
 
-_RUNTIME = (("weights", str), ("device", str), ("dtype", str), ("threads", int), ("text_route", str))
+_RUNTIME = (
+    *(("weights", str), ("device", str), ("dtype", str), ("threads", int)),
+    *(("ground_route", str), ("text_route", str)),
+)
 Load = Callable[[], "Engine | None"]
 Measured = tuple[dict[str, Any], list[Path]]
 

@@ -22,8 +22,10 @@ from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.backends import with_backends
+from vision_llm_ros.runtime.edit_route import EditRoute
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.regions import within
+from vision_llm_ros.runtime.restore_route import RestoreRoute
 from vision_llm_ros.runtime.restored_first import on_restored
 from vision_llm_ros.runtime.router import PART as ROUTER
 from vision_llm_ros.runtime.router import load_router
@@ -82,6 +84,8 @@ class TorchEngine:
         self.video = VideoRoute(self.sets, runtime, segments)
         routes: tuple[Route, ...] = (self.sets, self.video, *further)
         self._routes: dict[Task, Route] = {task: route for route in routes for task in route.tasks}
+        if isinstance(restoring := self._routes.get(Task.RESTORE), RestoreRoute):
+            self._routes[Task.RESTORE] = EditRoute(restoring, frozenset(self._routes))
         self._hash = weights.joint_hash(route.weights_hash for route in (self.sets, *further))
 
     @property

@@ -1,9 +1,9 @@
-"""The PixelLM route: any number of referring masks, named by the phrases of one sentence."""
+"""The PixelLM route: any number of referring masks, or the box of one object, named by the phrases of one sentence."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vision_llm_ros.config import MaskConfig, RuntimeConfig
-from vision_llm_ros.interfaces import Mask, Perception, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import Detection, Mask, Perception, Status, Task, TaskSpec
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.phrases import MAX_TARGETS, Phrase, split_phrases
 from vision_llm_ros.model import weights
@@ -49,15 +49,18 @@ class _Asked:
 
 
 class MaskRoute:
-    """Fulfils `routes.Route` for referring masks."""
+    """Fulfils `routes.Route` for referring masks, and for grounding unless the set decoder is wanted for that."""
 
     def __init__(self, model: VisionLLM, network: PixelLM, weights_hash: str, runtime: RuntimeConfig) -> None:
         self.model, self.network, self.runtime = model, network, runtime
-        self.tasks, self.weights_hash = frozenset({Task.SEGMENT}), weights_hash
+        self.tasks = frozenset({Task.SEGMENT} if runtime.ground_route == "decoder" else {Task.SEGMENT, Task.GROUND})
+        self.weights_hash = weights_hash
         self._questions: OrderedDict[tuple[Phrase, ...], _Asked] = OrderedDict()
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`. The text interleaves words and masks: "mug is [0], spoons are [1]"."""
+        if spec.task is Task.GROUND:
+            spec = replace(spec, max_objects=1)
         pyramid, dense = view.pyramid, view.image.dense
         phrases = asked(spec)
         self.network.to(pyramid[0].device)
@@ -68,6 +71,8 @@ class MaskRoute:
             targets = self._targets(decisions.logits.sigmoid(), decisions.candidates, asked_for.parts, spec)
         if not targets:
             return Perception(spec.task, Status.NOTHING_FOUND, tell(phrases, ()))
+        if spec.task is Task.GROUND and not asked_for.parts[targets[0].phrase].colours:
+            return _grounded(targets[0], decisions.candidates, asked_for, view)
         with watch.stage("decode"):
             chosen = torch.tensor([(t.phrase, t.candidate) for t in targets], device=decisions.logits.device)
             segs = self.network.describe(self.model, decisions, chosen)
@@ -75,9 +80,12 @@ class MaskRoute:
             logits = self.network.draw(pyramid, segs, boxes).on_square(_SIDE).float()
         with watch.stage("finish"):
             kept = self._distinct(logits, targets, asked_for)
-            found = self._masks(logits[kept], [targets[index] for index in kept], asked_for, view)
-            masks = _allowed(found, asked_for, spec.max_objects)
+            drawn = self._masks(logits[kept], [targets[index] for index in kept], asked_for, view)
+            masks = _allowed(drawn, asked_for, spec.max_objects)
         status = Status.OK if masks else Status.NOTHING_FOUND
+        if spec.task is Task.GROUND:
+            found = tuple(Detection(mask.label, 0, mask.score, mask.box_xyxy_px) for mask in masks[:1])
+            return Perception(spec.task, status, detections=found)
         return Perception(spec.task, status, tell(phrases, masks), masks=masks)
 
     def _read(self, phrases: tuple[Phrase, ...]) -> _Asked:
@@ -144,6 +152,15 @@ class MaskRoute:
                 score = chance * float((1 / (1 + np.exp(-row[row > 0]))).mean())
                 found.append((target.phrase, Mask(asked_for.labels[target.phrase], score, inside, box)))
         return sorted(found, key=lambda each: -each[1].score)
+
+
+def _grounded(target: _Target, candidates: Candidates, asked_for: _Asked, view: View) -> Perception:
+    """The surest target as a box in source pixels, without drawing its mask."""
+    corners = to_xyxy(candidates.boxes_cxcywh[target.candidate : target.candidate + 1]).reshape(2, 2)
+    box = view.transform.to_source(corners.float().cpu().numpy()).reshape(-1)
+    label = asked_for.labels[target.phrase]
+    found = Detection(label, 0, target.chance, (float(box[0]), float(box[1]), float(box[2]), float(box[3])))
+    return Perception(Task.GROUND, Status.OK, detections=(found,))
 
 
 def _uncoloured(phrase: Phrase) -> Phrase:

@@ -48,6 +48,9 @@ class Eyes(Protocol):
     def embed(self, frame: Frame, boxes_xyxy_px: NDArray[np.float64]) -> NDArray[np.float32]:
         """What each box looks like: float[N, 4] -> float32[N, D] of unit length."""
 
+    def ground(self, frame: Frame, spec: TaskSpec) -> tuple[Detection, ...]:
+        """Answer a GROUND command; () where nothing is found."""
+
     def segment(self, frame: Frame, spec: TaskSpec) -> tuple[Mask, ...]:
         """Answer a SEGMENT command; () where the model does not segment."""
 
@@ -98,7 +101,8 @@ class Video:
         seen = followed.tracker.update(now_s, found, _appearances(eyes, frame, found))
         known = followed.tracker.known()
         if spec.max_objects:
-            _choose(followed, known, _marked(followed, seen, spec, frame), spec.max_objects)
+            meant = _marked(followed, _described(followed, seen, spec, frame, eyes), spec, frame)
+            _choose(followed, known, meant, spec.max_objects)
             seen = tuple(item for item in seen if item.track_id in followed.targets)
             known = [track for track in known if track.id in followed.targets]
         if not seen:
@@ -167,6 +171,21 @@ def _choose(followed: _Followed, known: Sequence[Track], seen: Sequence[Detectio
     others = [item.track_id for item in seen if item.track_id not in followed.targets]
     followed.targets += others[: number - len(followed.targets)]
     followed.chosen = followed.chosen or bool(followed.targets)
+
+
+def _described(
+    followed: _Followed, seen: Sequence[Detection], spec: TaskSpec, frame: Frame, eyes: Eyes
+) -> Sequence[Detection]:
+    """Before there is a target, what the whole phrase means comes first: "the red car", "the leftmost person"."""
+    phrase = spec.phrase or "".join(spec.classes[:1])
+    if followed.chosen or spec.max_objects != 1 or not phrase or spec.prompt is not None or len(seen) < 2:
+        return seen
+    meant = eyes.ground(frame, replace(spec, task=Task.GROUND, phrase=phrase))
+    if not meant:
+        return seen
+    agree = overlaps(np.array([meant[0].box_xyxy_px]), np.array([item.box_xyxy_px for item in seen]))[0]
+    best = int(agree.argmax())
+    return [seen[best], *(item for item in seen if item is not seen[best])] if agree[best] >= MASK_IOU else seen
 
 
 def _marked(followed: _Followed, seen: Sequence[Detection], spec: TaskSpec, frame: Frame) -> Sequence[Detection]:

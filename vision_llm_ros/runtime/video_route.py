@@ -62,6 +62,12 @@ class _ViewEyes:
             looks = box_features([view.pyramid[level] for level in _LEVELS], torch.from_numpy(corners))
             return np.asarray(looks.cpu().numpy(), np.float32)
 
+    def ground(self, frame: Frame, spec: TaskSpec) -> tuple[Detection, ...]:
+        try:
+            return self._view.perceive(spec).detections
+        except UnsupportedTaskError:
+            return ()
+
     def segment(self, frame: Frame, spec: TaskSpec) -> tuple[Mask, ...]:
         if not self._segments:
             return ()
