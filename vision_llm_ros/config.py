@@ -457,6 +457,7 @@ class RouterConfig:
     lora_alpha: int = setting(8, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
     pointer_width: int = setting(24, "width of the space in which words are pointed at", low=4, high=1024)
+    meaning_width: int = setting(384, "width of the text encoder's vectors", low=4, high=8192)
     max_tokens: int = setting(96, "longer sentences are not read", low=8, high=1024)
     threshold: float = setting(0.5, "least probability of the surest reading that is believed, 0..1", low=0.0, high=1.0)
 

@@ -57,6 +57,7 @@ def load_router(preset: ModelConfig, weights: str | None) -> SentenceRouter:
         WeightsError: there is none, or it is damaged.
     """
     from vision_llm_ros.model.llm import LanguageModel
+    from vision_llm_ros.model.text import TextEncoder
     from vision_llm_ros.runtime.hardware import choose_device
     from vision_llm_ros.runtime.router import PART
     from vision_llm_ros.runtime.router import load_router as load
@@ -64,7 +65,8 @@ def load_router(preset: ModelConfig, weights: str | None) -> SentenceRouter:
     folder = (Path(weights) if weights else weights_path() / preset.name) / PART
     runtime = RuntimeConfig()
     llm = LanguageModel(preset.llm, preset.llm_revision, preset.llm_layers)
-    return load(folder, llm.to(choose_device(runtime.device)), runtime)
+    encoder = TextEncoder(preset.text_encoder, preset.text_revision).eval()
+    return load(folder, llm.to(choose_device(runtime.device)), runtime, encoder)
 
 
 def _own_sentences(args: argparse.Namespace, parse: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vision_llm_ros.language.patterns import PICTURE, THINGS, any_of, words
 
 INPAINT = "inpaint"
+GLARE = "glare"
 
 _ARTICLE = r"(?:the |that |this |these |those |my )?"
 _THEM = any_of(PICTURE, "it", "this", "everything", "that")
@@ -128,8 +129,12 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
         rf"(?:i )?can not see (?:well|anything|much|clearly|properly),? (?:please )?(?:{_MEND}|sharpen|clear).*",
     ),
     ("", rf"clean {_THEM} up"),
-    (INPAINT, rf"(?:remove|erase|delete|inpaint|paint over|take) {THINGS}? ?(?:from|out of|in) {PICTURE}"),
+    (INPAINT, rf"(?:remove|erase|delete|inpaint|paint over|get rid of|take) {THINGS}? ?(?:from|out of|in) {PICTURE}"),
     (INPAINT, rf"inpaint {THINGS}"),
+)
+_GLARE = re.compile(
+    rf"{_ARTICLE}(?:(?:strong|bright|ugly|light|sun|lamp) )*(?:glares?|reflections?|highlights?|lens flares?|flares?|"
+    r"shine|sun spots?|light spots?|bright spots?)"
 )
 _THEN = re.compile(r",? (?:and then|and afterwards|and|then|afterwards|before) |, ")
 _RESTORE = tuple((kind, re.compile(pattern)) for kind, pattern in _PATTERNS)
@@ -147,6 +152,11 @@ def restore_request(text: str) -> tuple[str, str] | None:
         if found:
             return kind, (found.groupdict().get("things") or "").strip()
     return ("", "") if _several(text) else None
+
+
+def is_glare(things: str) -> bool:
+    """Whether what is to be taken out is a bright reflection rather than a thing."""
+    return _GLARE.fullmatch(things) is not None
 
 
 def restored_before(text: str) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import re
 _THIS = r"(?:this|that|it|these|those)(?: (?:thing|object|one|item|area|region|part|place|spot|stuff))?"
 _LOOK = (
     r"(?:segment|mask|cut out|isolate|highlight|outline|trace|track|follow|keep an eye on|find|detect|locate|identify|"
-    r"recogni[sz]e|mark)"
+    r"recogni[sz]e|mark|remove|erase|delete|inpaint|take out)"
 )
 _SEEK_THIS = re.compile(rf"^(?P<before>\W*(?:please |now |then )*{_LOOK}) {_THIS}(?P<after>\b.*)$", re.IGNORECASE)
 _TELL_THIS = re.compile(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Mode, Task, TaskSpec
 from vision_llm_ros.language import intents
-from vision_llm_ros.language.damage import INPAINT, restore_request
+from vision_llm_ros.language.damage import GLARE, INPAINT, is_glare, restore_request
 from vision_llm_ros.language.lexicon import Lexicon
 from vision_llm_ros.language.modifiers import Timing, take_points, take_region
 from vision_llm_ros.language.nouns import Item, NounPhrases, strip_filler
@@ -79,6 +79,8 @@ class Rules:
             return TaskSpec(Task.RESTORE, restore_kind=kind)
         if not things:
             raise CommandError("Expected what to remove from the picture", "remove the car from the picture")
+        if is_glare(things):
+            return TaskSpec(Task.RESTORE, (GLARE,), things, restore_kind=kind)
         items = self._nouns.items(things, request.source)
         phrase = request.source.unquote(things)
         return TaskSpec(Task.RESTORE, _labels(items), phrase, restore_kind=kind, heard=_heard(items))

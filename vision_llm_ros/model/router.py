@@ -58,14 +58,29 @@ class Router(nn.Module):
         self.config = config
         self.rows = nn.Embedding(len(_TAGS) + len(MODULES), width)
         self.module = nn.Linear(width, len(MODULES) + 1)
+        self.meaning = nn.Linear(config.meaning_width, len(MODULES) + 1, bias=False)
         self.region = nn.Linear(width, len(REGIONS))
         self.asked = nn.Linear(width, config.pointer_width)
         self.here = nn.Linear(width, config.pointer_width, bias=False)
         self.after = nn.Linear(width, config.pointer_width, bias=False)
 
+    def modules(self, states: Tensor, meaning: Tensor | None = None) -> Tensor:
+        """Logits float[..., 1 + modules] of states float[..., D].
+
+        Args:
+            meaning: float[..., M], the text encoder's vector of the sentence, for the first decision alone: of a plan
+                it cannot tell which task comes when.
+        """
+        logits = self.module(states)
+        if meaning is None:
+            return logits  # type: ignore[no-any-return]
+        # vectors of unit length are faint beside the states
+        return logits + self.meaning(meaning * self.config.meaning_width**0.5)  # type: ignore[no-any-return]
+
     @torch.no_grad()
     def start_from(self, llm: LanguageModel) -> None:
-        """Begin every own token as the mean of its words' embeddings."""
+        """Begin every own token as the mean of its words' embeddings; what the text encoder says begins unheard."""
+        self.meaning.weight.zero_()
         for row, words in enumerate((*_TAGS, *(name.replace(":", " ") for name in MODULES))):
             ids = torch.tensor(llm.tokenizer(f" {words}", add_special_tokens=False)["input_ids"])
             self.rows.weight[row] = llm.embed_text(ids.to(llm.base.embed_tokens.weight.device)).mean(0)
@@ -102,7 +117,8 @@ class Router(nn.Module):
             lengths: int[B].
             modules: int[B, S], padded with `END`.
         Returns:
-            module float[B, S + 1, 1 + modules], start and end float[B, S, 1 + T], region float[B, S, regions].
+            module float[B, S + 1, 1 + modules], of the states float[B, S + 1, D] alone; start and end
+            float[B, S, 1 + T]; region float[B, S, regions].
         """
         steps = modules.shape[1]
         opening = self.opening(llm.embed_text(ids))
@@ -122,15 +138,20 @@ class Router(nn.Module):
             for slot in (0, 1)
         )
         return {
-            "module": self.module(outputs[:, ::SLOTS]),
+            "module": self.modules(outputs[:, ::SLOTS]),
+            "states": outputs[:, ::SLOTS],
             "start": start,
             "end": end,
             "region": self.region(outputs[:, 3::SLOTS][:, :steps]),
         }
 
-    def read(self, llm: LanguageModel, text: str) -> tuple[tuple[Invocation, ...], float]:
+    def read(
+        self, llm: LanguageModel, text: str, meaning: Tensor | None = None
+    ) -> tuple[tuple[Invocation, ...], float]:
         """One sentence to its invocations and the probability of all choices together, 0..1.
 
+        Args:
+            meaning: float[M], the text encoder's vector of the sentence; None leaves the language model alone.
         Raises:
             CommandError: no words, or more than `max_tokens` tokens.
         """
@@ -138,14 +159,14 @@ class Router(nn.Module):
         if not 1 <= len(ids) <= self.config.max_tokens:
             raise CommandError(f"Expected a sentence of 1 to {self.config.max_tokens} tokens, got {len(ids)}")
         with llm.using(ADAPTER):
-            decisions = self.decide(llm, ids)
+            decisions = self.decide(llm, ids, meaning)
         confidence = math.prod(decision.confidence for decision in decisions)
         invocations = tuple(_invocation(decision, text, places) for decision in decisions)
         until = next((place for place, item in enumerate(invocations, 1) if item.refused), len(invocations))
         return invocations[:until], confidence
 
     @torch.no_grad()
-    def decide(self, llm: LanguageModel, ids: list[int]) -> tuple[Decision, ...]:
+    def decide(self, llm: LanguageModel, ids: list[int], meaning: Tensor | None = None) -> tuple[Decision, ...]:
         """Read one sentence; the language model must be `using` the router's adapter.
 
         Returns:
@@ -158,10 +179,10 @@ class Router(nn.Module):
         sentence, last = states[:, :-1], states[:, -1]
         decisions: list[Decision] = []
         while len(decisions) < MAX_STEPS:
-            chances = self.module(last)[0].softmax(-1)
+            logits = self.modules(last, None if decisions else meaning)[0]
             if not decisions:
-                chances = chances.clone()
-                chances[END] = 0
+                logits[END] = _HINDERED
+            chances = logits.softmax(-1)
             module = int(chances.argmax())
             if module == END:
                 decisions[-1] = replace(decisions[-1], confidence=decisions[-1].confidence * float(chances[END]))

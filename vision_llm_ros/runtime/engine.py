@@ -77,7 +77,7 @@ class TorchEngine:
         model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
             model.llm.merge(ADAPTER)
-        self.router = load_router(router, model.llm, runtime) if router else None
+        self.router = load_router(router, model.llm, runtime, model.text_encoder) if router else None
         trained = frozenset(Task(name) for name in manifest.trained)
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
         segments = any(Task.SEGMENT in route.tasks for route in further)
@@ -113,9 +113,11 @@ class TorchEngine:
         return self._routes.get(task)
 
     def warm_up(self) -> None:
-        """Run the whole path twice on a grey picture, text too where the settings say so."""
+        """Run the whole path twice on a grey picture, masks too where served, text where the settings say so."""
         frame = Frame(np.full((480, 640, 3), 128, np.uint8))
         specs: tuple[TaskSpec, ...] = (TaskSpec(Task.DETECT, ("person",)),)
+        if Task.SEGMENT in self.tasks:
+            specs += (TaskSpec(Task.SEGMENT, ("person",), "the person"),)
         if self.runtime.warm_text and Task.CAPTION in self.tasks:
             specs += (TaskSpec(Task.CAPTION),)
         for _ in range(2):

@@ -29,6 +29,7 @@ from vision_llm_ros.interfaces import (
     Task,
     TaskSpec,
 )
+from vision_llm_ros.language.damage import INPAINT
 
 Item = TypeVar("Item", Detection, Mask)
 SEEKING = frozenset({Task.DETECT, Task.GROUND, Task.POLYGON, Task.SEGMENT})
@@ -81,14 +82,14 @@ def within(perceive: Callable[[Frame, TaskSpec], Perception], frame: Frame, spec
     """Answer a command so that nothing outside its region counts.
 
     Tasks that look for things look everywhere and keep what the mark means; restoration works on the part and leaves
-    the rest as it was; all others see to `spec.region` themselves.
+    the rest as it was, unless it takes out what the mark means; all others see to `spec.region` themselves.
     """
     if spec.task in SEEKING and spec.prompt is not None:
         wanted = replace(spec, region=WHOLE_IMAGE, prompt=None, max_objects=0)
         if spec.task is Task.GROUND:  # it would give one object, wherever that is
             wanted = replace(wanted, task=Task.DETECT)
         return _kept(replace(perceive(frame, wanted), task=spec.task), spec, frame.size_wh_px)
-    if spec.task is Task.RESTORE and spec.region != WHOLE_IMAGE:
+    if spec.task is Task.RESTORE and spec.region != WHOLE_IMAGE and spec.restore_kind != INPAINT:
         return _restored_part(perceive, frame, spec)
     return perceive(frame, spec)
 

@@ -61,6 +61,11 @@ class RestoreRoute:
         before, now = (1 - float(values.max()) for values in (strengths, after))
         return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, before, now))
 
+    def quality(self, image_rgb_u8: NDArray[np.uint8]) -> float:
+        """1 minus the strongest damage that the estimator sees, 0..1."""
+        self.restorer.to(self.model.device)
+        return 1 - float(self.restorer.estimate(_to_tensor(image_rgb_u8, self.model.device)).max())
+
     def _restored(self, image: Tensor, strengths: Tensor, kind: str) -> tuple[Tensor, str, str]:
         """The picture, what was undone ("none" for nothing), and that in words."""
         if kind == RECONSTRUCT:

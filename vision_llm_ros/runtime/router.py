@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from vision_llm_ros.config import RouterConfig, RuntimeConfig
-from vision_llm_ros.interfaces import Engine, SentenceRouter
+from vision_llm_ros.interfaces import Engine, SentenceRouter, TextSimilarity
 from vision_llm_ros.language.invocation import write
 from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.plan import Planner
@@ -30,12 +30,21 @@ class LanguageRouter:
     at pictures.
     """
 
-    def __init__(self, router: Router, llm: LanguageModel, runtime: RuntimeConfig, weights_hash: str = "") -> None:
+    def __init__(
+        self,
+        router: Router,
+        llm: LanguageModel,
+        runtime: RuntimeConfig,
+        encoder: TextSimilarity | None = None,
+        weights_hash: str = "",
+    ) -> None:
         """Take a router whose adapter `llm` carries.
 
         Args:
             llm: already on its device.
+            encoder: what sentences mean as a whole; None leaves the language model alone.
         """
+        self._encoder = encoder
         self._llm, self.weights_hash = llm, weights_hash
         self._device = llm.base.embed_tokens.weight.device
         self._dtype = choose_dtype(runtime.dtype, self._device)
@@ -48,13 +57,20 @@ class LanguageRouter:
 
     def route(self, text: str) -> tuple[str, float]:
         """See `interfaces.SentenceRouter.route`."""
+        vectors = self._encoder.embed((text,)) if self._encoder is not None else None
         with self._lock, torch.inference_mode(), arithmetic(self._device, self._dtype):
-            invocations, confidence = self._router.read(self._llm, text)
+            meaning = None if vectors is None else torch.from_numpy(vectors[0]).to(self._device)
+            invocations, confidence = self._router.read(self._llm, text, meaning)
         return write(invocations), confidence
 
 
-def load_router(folder: Path, llm: LanguageModel, runtime: RuntimeConfig) -> LanguageRouter:
+def load_router(
+    folder: Path, llm: LanguageModel, runtime: RuntimeConfig, encoder: TextSimilarity | None = None
+) -> LanguageRouter:
     """The router of a weights folder beside the language model of an engine.
+
+    Args:
+        encoder: the text encoder it learnt with.
 
     Raises:
         WeightsError: files are missing, damaged or of another shape.
@@ -69,7 +85,7 @@ def load_router(folder: Path, llm: LanguageModel, runtime: RuntimeConfig) -> Lan
     own.eval()
     with torch.no_grad():
         own.merge(ADAPTER)
-    return LanguageRouter(router, own, runtime, manifest.short_hash)
+    return LanguageRouter(router, own, runtime, encoder, manifest.short_hash)
 
 
 def parser_for(engine: Engine, grammar: CommandParser) -> Parser:
