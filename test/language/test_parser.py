@@ -90,6 +90,19 @@ def test_synonyms_and_plurals_become_class_names(parser: CommandParser, words: s
     assert parser.parse(f"find all {words}").classes == (name,)
 
 
+@pytest.mark.parametrize(
+    ("words", "classes", "most"),
+    [("the pair of scissors", ("scissors",), 1), ("all pairs of skis", ("skis",), 0),
+     ("two slices of pizza", ("pizza",), 2),
+     ("the leftmost pair of scissors", ("leftmost scissors",), 1), ("a bunch of bananas", ("banana",), 0)],
+)  # fmt: skip
+def test_portions_are_counted_by_their_own_number(
+    parser: CommandParser, words: str, classes: tuple[str, ...], most: int
+) -> None:
+    spec = parser.parse(f"find {words}")
+    assert (spec.classes, spec.max_objects) == (classes, most)
+
+
 def test_mapped_word_is_told(parser: CommandParser) -> None:
     assert parser.parse("find sofas and cups").heard == ("sofas as couch",)
 

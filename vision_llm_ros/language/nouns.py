@@ -63,6 +63,8 @@ FILLER = re.compile(
     r"carefully|too|as well|also|"
     r"as (?:it|they) moves?|moving around)$"
 )
+# "the pair of scissors" is one thing, "slices of pizza" are several
+_PORTION = re.compile(r"\b(?P<portion>pairs?|pieces?|slices?|sets?|bunch|bunches) of (?:the |these |those )?(?=\w)")
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,8 @@ class NounPhrases:
         if not 0 <= count <= 900:
             raise CommandError(f"Expected at most 900 objects, got {count}", "find up to 5 people")
         text = strip_filler(text) or text
+        portion = _PORTION.search(text)
+        text = _PORTION.sub("", text)
         if re.fullmatch(QUOTED, text):
             return Item(source.unquote(text), plain=False, definite=definite, plural=several, count=count)
         words = text.split()
@@ -183,6 +187,8 @@ class NounPhrases:
         plain = noun.words == len(core) and not clause
         label = noun.label if plain else source.unquote(" ".join([*core[: -noun.words], noun.said, *clause]))
         heard = f"{' '.join(core)} as {noun.label}" if plain and noun.label != noun.said else ""
+        if portion is not None:
+            return Item(label, plain, definite, several or portion["portion"].endswith("s"), count, heard)
         several |= noun.plural or core[-1] in ("people", "folks") or (noun.said in UNCHANGED and text == part)
         return Item(label, plain, definite, several, count, heard)
 
