@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from vision_llm_ros.language.words import BASIC_COLOURS
-from vision_llm_ros.model.colours import colour_fit, colour_shares, main_colour, name_pixels
+from vision_llm_ros.model.colours import Palette, colour_fit, colour_shares, main_colour, name_pixels, white_light
 
 SEEN = {
     "black": (20, 18, 25),
@@ -52,3 +52,20 @@ def test_an_object_fits_the_words_that_name_its_pixels() -> None:
 def test_an_empty_mask_fits_no_colour() -> None:
     shares = colour_shares(name_pixels(_picture(SEEN["red"])), np.zeros((60, 60), bool))
     assert colour_fit(shares, ("red",)) == 0.0
+
+
+def test_a_white_thing_under_a_warm_lamp_is_white_and_looks_orange() -> None:
+    lamp = np.array([1.0, 0.75, 0.5])
+    image = np.full((60, 60, 3), 90 * lamp, np.uint8)
+    image[20:40, 20:40] = 240 * lamp
+    inside = np.zeros((60, 60), bool)
+    inside[20:40, 20:40] = True
+    palette = Palette(image)
+    assert palette.fit(inside, ("white",)) == palette.fit(inside, ("orange",)) == 1.0
+    assert palette.fit(inside, ("blue",)) == 0.0
+    assert palette.fit(inside, ()) == 1.0
+
+
+def test_white_light_leaves_a_balanced_picture_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 40, 1), np.uint8).repeat(3, 2)
+    assert np.abs(white_light(image).astype(int) - image).max() <= 1

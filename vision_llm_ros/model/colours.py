@@ -16,6 +16,7 @@ _BLACK_VALUE, _WHITE_VALUE, _GREY_SATURATION = 50, 180, 45
 _BROWN_VALUE, _PINK_VALUE, _PINK_SATURATION = 150, 170, 130
 _PINK_HUES = (150, 176)
 _CLEAR_SHARE = 0.5
+_MINKOWSKI = 6
 _SMALLEST_PX = 600
 _SOME, _ENOUGH = 0.1, 0.4  # of an object's pixels: from here on a colour is its own, and is so without doubt
 _HUE_NAMES = np.array(
@@ -67,16 +68,28 @@ def main_colour(image_rgb_u8: NDArray[np.uint8], inside: NDArray[np.bool_]) -> s
 
 
 class Palette:
-    """The colours of one picture; its pixels are named when they are first asked for."""
+    """The colours of one picture, as they are and as under white light; pixels are named when first asked for."""
 
     def __init__(self, image_rgb_u8: NDArray[np.uint8]) -> None:
         self._image = image_rgb_u8
 
     @cached_property
-    def names(self) -> NDArray[np.uint8]:
+    def names(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """See `name_pixels`."""
-        return name_pixels(self._image)
+        return name_pixels(self._image), name_pixels(white_light(self._image))
 
     def fit(self, inside: NDArray[np.bool_], words: tuple[str, ...]) -> float:
-        """How well colour words fit what is inside a mask bool[H, W], 0..1; see `colour_fit`."""
-        return colour_fit(colour_shares(self.names, inside), words) if words else 1.0
+        """How well colour words fit what is inside a mask bool[H, W], 0..1, in the better light; see `colour_fit`."""
+        return max(colour_fit(colour_shares(names, inside), words) for names in self.names) if words else 1.0
+
+
+def white_light(image_rgb_u8: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Undo a cast of the light: a white cup under a warm lamp is white.
+
+    Source: Finlayson and Trezzi 2004, "Shades of gray and colour constancy": the Minkowski norms (p = 6) of the three
+    channels become equal.
+    """
+    norms = ((image_rgb_u8.reshape(-1, 3) / 255.0) ** _MINKOWSKI).mean(0) ** (1 / _MINKOWSKI)
+    gains = norms.max() / np.maximum(norms, 1e-3)
+    ramp = np.clip(np.arange(256)[:, None] * gains, 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image_rgb_u8, ramp[None]), np.uint8)
