@@ -11,7 +11,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
-from fakes import FakeEngine, fake_parse
+from fakes import fake_parse
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -19,6 +19,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from vision_llm_ros.interfaces import Engine
+from vision_llm_ros.language.plan import Parse
 from vision_llm_ros.msg import Caption, Command, CommandStatus, Detections, Masks, RestoredFrame
 from vision_llm_ros.nodes.perception import PerceptionNode
 from vision_llm_ros.nodes.process import spin
@@ -38,10 +40,12 @@ class Bench:
     got: messages received so far, by output topic.
     """
 
-    def __init__(self, namespace: str, engine: FakeEngine, parameters: dict[str, object]) -> None:
+    def __init__(
+        self, namespace: str, engine: Engine, parameters: dict[str, object], parse: Parse = fake_parse
+    ) -> None:
         self.engine = engine
         overrides = [Parameter(name, value=value) for name, value in parameters.items()]
-        self.node = PerceptionNode(engine, fake_parse, namespace=namespace, parameter_overrides=overrides)
+        self.node = PerceptionNode(engine, parse, namespace=namespace, parameter_overrides=overrides)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=spin, args=(self.node, self._stop.is_set))
         self._thread.start()
