@@ -138,7 +138,7 @@ def test_own_precision_curve_agrees_with_pycocotools_on_random_findings() -> Non
     from vision_llm_ros.evaluation.detection import _judge
 
     judged = _judge(pictures(40), instances, findings, CLASSES, "bbox")
-    own = [part.ap50(np.ones(40)) for part in judged.per_picture]
+    own = [part.ap(np.ones(40), 1) for part in judged.per_picture]
     assert 0.05 < np.mean(own) < 0.95
     assert np.mean(own) == pytest.approx(judged.mean(0), abs=1e-9)
 
