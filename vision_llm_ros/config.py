@@ -137,7 +137,7 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
     threads: int = setting(0, "CPU threads; 0: one per core", low=0, high=256)
     score_threshold: float = setting(0.3, "detections below this score are not reported, 0..1", low=0.0, high=1.0)
     mask_threshold: float = setting(
-        0.15, "referring masks that are less likely meant than this are not reported, 0..1", low=0.0, high=1.0
+        0.25, "referring masks that are less likely meant than this are not reported, 0..1", low=0.0, high=1.0
     )
     iou_threshold: float = setting(0.6, "overlap above which the weaker of two boxes is dropped", low=0.0, high=1.0)
     max_detections: int = setting(100, "most detections per frame and command", low=1, high=900)
