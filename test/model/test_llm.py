@@ -8,7 +8,8 @@ import torch
 from miniature import write_bert, write_llama
 
 from vision_llm_ros.errors import ConfigError, WeightsError
-from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.half_products import HalfLinear, can_halve
+from vision_llm_ros.model.llm import HALVED, LanguageModel
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +278,45 @@ def test_a_merged_adapter_answers_the_same_and_learns_on(checkpoint: str) -> Non
     with model.using("detect"):
         forward(model, embeds).sum().backward()
     assert all(p.grad is not None for key, p in model.base.named_parameters() if "lora_B.detect" in key)
+
+
+@pytest.mark.skipif(not can_halve(torch.float32, torch.device("cpu")), reason="FBGEMM multiplies on x86 only")
+@torch.inference_mode()
+def test_halved_products_answer_as_the_base_model_beside_an_adapter(checkpoint: str) -> None:
+    model = adapted(checkpoint, "detect")
+    for parameter in model.base.parameters():
+        parameter.data = parameter.data.bfloat16().float()  # as published weights are
+    embeds = torch.randn(2, 6, model.width)
+    with model.using(None):
+        plain = forward(model, embeds)
+    with model.using("detect"):
+        detected = forward(model, embeds)
+    model.halve()
+    model.halve()
+    with model.using(HALVED):
+        assert sum(isinstance(module, HalfLinear) for module in model.base.modules()) == 3 * 7
+        assert torch.allclose(forward(model, embeds), plain, atol=1e-4)
+    with model.using("detect"):
+        assert torch.allclose(forward(model, embeds), detected, atol=1e-4)
+    with model.using(None):
+        assert torch.allclose(forward(model, embeds), plain, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_weights_that_would_lose_something_are_not_halved(bare: LanguageModel) -> None:
+    embeds = torch.randn(1, 4, bare.width)
+    plain = forward(bare, embeds)
+    bare.halve()
+    with bare.using(HALVED):
+        assert torch.equal(forward(bare, embeds), plain)
+
+
+@pytest.mark.skipif(not can_halve(torch.float32, torch.device("cpu")), reason="FBGEMM multiplies on x86 only")
+@torch.inference_mode()
+def test_layers_loaded_later_are_halved_too(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vision_llm_ros.model.llm.loses_nothing", lambda module: isinstance(module, torch.nn.Linear))
+    model = LanguageModel(checkpoint, num_layers=1).eval()
+    model.halve()
+    model.deepen()
+    model.halve()
+    assert [type(layer.mlp.up_proj) for layer in model.base.layers] == [HalfLinear] * 3

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.model.half_products import HalfLinear, loses_nothing
 from vision_llm_ros.model.pretrained import guarded, load, read_config, read_tokenizer
 from vision_llm_ros.model.text import package_folder
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+HALVED = "halved"
 _DEEPENING = threading.Lock()  # of the module: a lock inside could not be copied with a model
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -86,12 +88,12 @@ def _quantized(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
 
 
 class _Merged(NamedTuple):
-    """A projection of the language model: with its adapters, and with one of them added into its weights."""
+    """A projection of the language model: with its adapters, and as one product, with one or none of them."""
 
     parent: nn.Module
     child: str
     adapted: nn.Module
-    plain: nn.Linear
+    plain: nn.Module
 
 
 class LanguageModel(nn.Module):
@@ -139,6 +141,7 @@ class LanguageModel(nn.Module):
         self._state: tuple[str | None, int] = (None, 0)
         self._outside = True
         self._merged: dict[str | None, list[_Merged]] = {}
+        self._halved = 0
         self._head: nn.Module | None = None
 
     @property
@@ -223,12 +226,14 @@ class LanguageModel(nn.Module):
     def using(self, name: str | None, num_layers: int = 0) -> Iterator[None]:
         """Within the block the named adapter is active at its depth; None runs the untouched base model.
 
+        HALVED runs the base model too, by half the memory traffic where `halve` was called.
+
         Args:
-            num_layers: depth for None; 0 means all layers in memory.
+            num_layers: depth for None and HALVED; 0 means all layers in memory.
         """
         outer, outside = self._state, self._outside
         self._outside = False
-        self._activate(name, self.depths[name] if name is not None else num_layers)
+        self._activate(name, num_layers if name in (None, HALVED) else self.depths[name])
         try:
             yield
         finally:
@@ -269,6 +274,26 @@ class LanguageModel(nn.Module):
             plain = copy.deepcopy(layer.base_layer).requires_grad_(False)
             plain.weight.data += layer.get_delta_weight(name).to(plain.weight.dtype)
             self._merged[name].append(_Merged(self.base.get_submodule(parent), child, layer, plain))
+
+    def halve(self) -> None:
+        """Keep the base model's projections as `HalfLinear` for `using(HALVED)`, as far as that loses nothing.
+
+        Those without adapters give up their float32 weights, and with them learning and hashing: it is for serving.
+        Layers that are loaded later are halved by another call. Safe in several threads.
+        """
+        from peft.tuners.lora import LoraLayer
+
+        with _DEEPENING, torch.no_grad():
+            for layer in self.base.layers[self._halved :]:
+                for parent in (layer.self_attn, layer.mlp):
+                    for child, module in list(parent.named_children()):
+                        linear = module.base_layer if isinstance(module, LoraLayer) else module
+                        if loses_nothing(linear):
+                            half = HalfLinear(linear.weight)
+                            kept = module if isinstance(module, LoraLayer) else half
+                            self._merged.setdefault(HALVED, []).append(_Merged(parent, child, kept, half))
+                            parent._modules[child] = kept
+            self._halved = self.num_layers
 
     def shared_copy(self) -> LanguageModel:
         """The same weights in memory once more as a model with adapters and a state of its own: for another thread.

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.language.words import COCO_CLASSES
-from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.llm import HALVED, LanguageModel
 from vision_llm_ros.model.qformer_image import Seen
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ class _Beams:
 
 
 class PromptWriter(nn.Module):
-    """Names of objects, and the tokens that may be written; the language model itself is not part of it."""
+    """Names of objects, and the tokens that may be written; the language model itself is not part of it.
+
+    Attributes:
+        halves: see `LanguageModel.halve`; for serving.
+    """
 
     names: Tensor
     words: Tensor
@@ -77,11 +81,17 @@ class PromptWriter(nn.Module):
         """
         super().__init__()
         self.num_layers = num_layers
+        self.halves = False
         self.register_buffer("names", _embeddings(llm, COCO_CLASSES), persistent=False)
         self.register_buffer("words", _embeddings(llm, tags), persistent=False)
         self._vocabulary = int(llm.base.config.vocab_size)
         self.register_buffer("listed", _packed(torch.ones(self._vocabulary)))
         self.end = int(llm.tokenizer("\n", add_special_tokens=False)["input_ids"][-1])
+
+    def _load(self, llm: LanguageModel) -> None:
+        llm.deepen(self.num_layers)
+        if self.halves:
+            llm.halve()
 
     def list_tokens(self, ids: Tensor) -> None:
         """From now on only tokens of int[N], and the end, are written."""
@@ -138,7 +148,7 @@ class PromptWriter(nn.Module):
         self, llm: LanguageModel, prompt: Prompt, asked: Tensor, texts: Tensor, wanted: Tensor, choice: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits float[N, V] over `choice` where something is wanted, and bool[B, S, L] where that is."""
-        llm.deepen(self.num_layers)
+        self._load(llm)
         batch, count, length = texts.shape
         prefix = torch.cat([prompt.embeds, llm.embed_text(asked).expand(batch, -1, -1)], 1)
         before = prefix.shape[1]
@@ -147,7 +157,7 @@ class PromptWriter(nn.Module):
         positions = torch.cat([places[:before], places[before:].repeat(count)]).expand(batch, -1)
         attend = _tree_mask(before, count, length, embeds.device).repeat(batch, 1, 1)
         attend[:, :, : prompt.real.shape[1]] &= prompt.real.unsqueeze(1)
-        with llm.using(None, self.num_layers):
+        with llm.using(HALVED, self.num_layers):
             states, _ = llm.run(embeds, positions, attend)
         learnt = wanted != IGNORED
         states = states[:, before:].reshape(batch, count, length, -1)[learnt]
@@ -165,10 +175,10 @@ class PromptWriter(nn.Module):
         Returns:
             at most `beams` texts, likeliest first.
         """
-        llm.deepen(self.num_layers)
+        self._load(llm)
         choice = self.choice
         rows = llm.output_rows(choice)
-        with llm.using(None, self.num_layers):
+        with llm.using(HALVED, self.num_layers):
             cache = llm.cache([], 1)
             embeds = torch.cat([prompt.embeds, llm.embed_text(asked).unsqueeze(0)], 1)
             states = self._advance(llm, embeds, prompt.real, cache)

@@ -16,9 +16,11 @@ from vision_llm_ros.language.questions import Asked, Kind, understand
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.blip import Blip, Look, fill
 from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.half_products import can_halve
 from vision_llm_ros.model.prompt_writer import PROMPTS, QUESTION, Prompt, PromptWriter, Written
 from vision_llm_ros.model.qformer import tokenize
 from vision_llm_ros.runtime.answers import Answer, Answerer
+from vision_llm_ros.runtime.hardware import choose_device, choose_dtype
 from vision_llm_ros.runtime.matching import Matcher
 from vision_llm_ros.runtime.routes import Stopwatch, View
 
@@ -173,6 +175,8 @@ def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> TextRo
     if tasks - {Task.MATCH}:
         writer = PromptWriter(model.llm, manifest.config.llm_layers, manifest.config.tags)
         stored = weights.load(folder, ["speaker"])
+        device = choose_device(runtime.device)
+        writer.halves = can_halve(choose_dtype(runtime.dtype, device), device)
         weights.fill({f"speaker.{key}": value for key, value in writer.state_dict().items()}, stored, str(folder))
     return TextRoute(model, blip, writer, tasks, manifest.short_hash)
 
