@@ -154,6 +154,7 @@ def test_the_answer_reads_as_text() -> None:
     labels = ("mug", "two spoons", "two spoons")
     masks = tuple(Mask(label, 0.5, inside, (0.0, 0.0, 2.0, 2.0)) for label in labels)
     assert tell(phrases, masks) == "mug is [0], two spoons are [1] and [2]; there is no fork"
+    assert tell(split_phrases("everything I can ride"), ()) == 'nothing here is "everything i can ride"'
 
 
 def test_detection_is_the_same_with_and_without_the_part(tiny_folder: Path, engine: TorchEngine, frame: Frame) -> None:

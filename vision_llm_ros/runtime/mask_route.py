@@ -187,15 +187,21 @@ def asked(spec: TaskSpec) -> tuple[Phrase, ...]:
 
 
 def tell(phrases: tuple[Phrase, ...], masks: tuple[Mask, ...]) -> str:
-    """The answer in words, with the masks by number: "mug is [0], spoons are [1] and [2]; there is no fork"."""
+    """The answer in words, with the masks by number: "mug is [0], spoons are [1] and [2]; there is no fork".
+
+    Of a use that nothing has: 'nothing here is "something to sit on"'.
+    """
     places = {phrase.text: [i for i, mask in enumerate(masks) if mask.label == phrase.text] for phrase in phrases}
     parts = [
         f"{text} {'is' if len(found) == 1 else 'are'} {' and '.join(f'[{i}]' for i in found)}"
         for text, found in places.items()
         if found
     ]
-    missing = [phrase.subject or phrase.text for phrase in phrases if not places[phrase.text]]
-    return "; ".join([", ".join(parts)] * bool(parts) + [f"there is no {' and no '.join(missing)}"] * bool(missing))
+    missing = [phrase for phrase in phrases if not places[phrase.text]]
+    things = [phrase.subject for phrase in missing if phrase.subject]
+    uses = [f'nothing here is "{phrase.text}"' for phrase in missing if not phrase.subject]
+    lacking = [f"there is no {' and no '.join(things)}"] * bool(things)
+    return "; ".join([", ".join(parts)] * bool(parts) + lacking + uses)
 
 
 def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> MaskRoute:
