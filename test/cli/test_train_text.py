@@ -46,6 +46,7 @@ def train(shapes: tiny.Shapes, preset: Path, served: Path, out: Path, *options: 
             *("--annotations", str(shapes.annotations), "--preset", str(preset), "--weights", str(served)),
             *("--out", str(out), "--quiet", "--device", "cpu", "--dtype", "float32", "--threads", "1", *SIZES),
             *("--batch-size", "2", "--warmup-steps", "1", "--questions", "2", "--answer-share", "0.5"),
+            *("--head-steps", "3", "--head-batch", "2"),
             *(() if "--steps" in options else ("--steps", "6")),
             *options,
         ]
@@ -88,7 +89,8 @@ def test_the_engine_writes_with_exported_weights(engine: TorchEngine, served: Pa
             assert {"backbone", "tokenizer", "write"} <= answer.stage_ms.keys()
     manifest = weights.read_any_manifest(served / "text")
     assert manifest.trained == ("answer", "caption")
-    assert manifest.notes["steps"] == 6 and manifest.notes["text"] == "tiny"
+    assert manifest.notes["steps"] == 6 and manifest.notes["head_steps"] == 3
+    assert manifest.notes["text"] == "tiny"
     assert "captions.json" in manifest.notes["files"]
 
 

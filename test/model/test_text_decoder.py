@@ -39,11 +39,11 @@ def loss(case: Case, asked: str, texts: list[tuple[str, str]], picture: int = 0)
         return float(decoder(model.llm, one, ids, read[None], wanted[None]))
 
 
-def test_image_tokens_are_cells_then_the_likeliest_objects(case: Case) -> None:
+def test_image_tokens_are_the_likeliest_objects(case: Case) -> None:
     model, decoder, seen = case
     assert seen.cells.shape == (2, 4, model.backbone.channels[2])
     assert seen.concepts.shape[:2] == seen.geometry.shape[:2] == (2, 6)
-    assert decoder.image_embeddings(seen).shape == (2, 4 + 6, model.llm.width)
+    assert decoder.image_embeddings(seen).shape == (2, 6, model.llm.width)
     likely = seen.geometry[..., 5]
     assert (likely[:, :-1] >= likely[:, 1:]).all()
     assert seen.geometry.min() >= 0 and seen.geometry.max() <= 1
@@ -77,7 +77,7 @@ def test_texts_found_with_a_cache_cost_what_they_cost_at_once(case: Case, ending
     asked = torch.tensor([*tokenize(model, "Describe it."), QUERY])
     with torch.no_grad(), model.llm.using("text"):
         start = torch.cat([decoder.image_embeddings(one), decoder.embed(model.llm, asked[None])], 1)
-        found = decoder._search(model.llm, start, decoder.listed)
+        found = decoder._search(model.llm, start, decoder.merged(one), decoder.listed)
     for mean, places in found:
         ids = decoder.listed[places].tolist()
         wanted = ids if len(ids) == SMALL.max_tokens else [*ids, len(decoder.bias) - 1]

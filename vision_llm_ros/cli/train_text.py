@@ -14,11 +14,14 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset, weights_path
 
 if TYPE_CHECKING:
+    import torch
+
     from vision_llm_ros.model.detector import VisionLLM
     from vision_llm_ros.model.text_decoder import TextDecoder
     from vision_llm_ros.model.weights import Manifest
     from vision_llm_ros.training.text_data import TextData
 
+LAST_PHASE = "stage2"  # where exporting looks first
 HELP = "captions and answers by the set decoder"
 _LEARNING = tuple(entry.name for entry in dataclasses.fields(DecoderTextTrainConfig) if entry.name != "betas")
 _NETWORK = tuple(entry.name for entry in dataclasses.fields(DecoderTextConfig) if entry.name != "name")
@@ -79,8 +82,38 @@ def run(args: argparse.Namespace) -> int:
             bar.update(1)
 
         trainer.run(progress)
+    if train.head_steps:
+        for key, value in trainer.learned().items():
+            value.data.copy_(trainer.average[key])
+        _learn_head(args, model, decoder, data, train, trainer.dtype)
     print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/text")
     return 0
+
+
+def _learn_head(
+    args: argparse.Namespace,
+    model: VisionLLM,
+    decoder: TextDecoder,
+    data: TextData,
+    train: DecoderTextTrainConfig,
+    dtype: torch.dtype,
+) -> None:
+    """The last phase, see `training.text_head`; its checkpoint is the one that is exported."""
+    from tqdm import tqdm
+
+    from vision_llm_ros.training.text_head import HeadTrainer, keep_states
+
+    with tqdm(total=len(data.described), desc="states", unit="picture", disable=args.quiet) as bar:
+        kept = keep_states(model, decoder, data, bar.update)
+    trainer = HeadTrainer(model, decoder, kept, train, args.out / LAST_PHASE, dtype)
+    trainer.resume()
+    with tqdm(total=train.head_steps, initial=trainer.step, desc="head", unit="step", disable=args.quiet) as bar:
+
+        def progress(step: int, parts: dict[str, float]) -> None:
+            bar.set_postfix(words=f"{parts['words']:.2f}", refresh=False)
+            bar.update(1)
+
+        trainer.run(progress)
 
 
 def _data(args: argparse.Namespace, model: VisionLLM, decoder: TextDecoder) -> TextData:

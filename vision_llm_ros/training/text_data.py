@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -26,10 +27,12 @@ logger = logging.getLogger(__name__)
 
 CAPTIONS = 5
 _LENGTHS, _LENGTH_SHARES, _OF_A_LENGTH = ("", "short", "long"), (0.8, 0.1, 0.1), 2
+_KEPT = 3  # captions, and questions, of a picture whose states are kept
 _TRIES = 20
 _FEWEST = 2  # a token read less often is not learnt to be written
 _A_KIND = 4  # most questions of each kind about a picture
 _USUAL_SHARE = 0.5  # of batches that are worded as the running system words them
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class TextData:
         self._tokenize, self._see, self.end = tokenize, see, end
         dataset = load_captions(captions, images)
         self.notes = dataset.notes
-        self._described = list(dataset.pictures)
+        self.described = list(dataset.pictures)
         self.captions = {key: [plain(text) for text in texts] for key, texts in dataset.captions.items()}
         instances = load_instances(annotations, images) if annotations else None
         self.questions: dict[int, list[Question]] = defaultdict(list)
@@ -107,10 +110,22 @@ class TextData:
     def _describing(self, size: int, rng: np.random.Generator) -> TextBatch:
         length = str(rng.choice(_LENGTHS, p=_LENGTH_SHARES))
         instruction = build(TaskSpec(Task.CAPTION, caption_length=length), _wording(rng)).text
-        chosen = [self._look(self._described, rng) for _ in range(size)]
+        chosen = [self._look(self.described, rng) for _ in range(size)]
         texts = [self._of_length(self.captions[picture.image_id], length, rng) for picture, _ in chosen]
         rows = [[self._reading([], text) for text in some] for some in texts]
         return self._batch(Task.CAPTION, [seen for _, seen in chosen], self._tokenize(instruction), rows)
+
+    def captions_of(self, pictures: Sequence[Picture]) -> TextBatch:
+        """Some captions of each picture, asked for as the running system does."""
+        texts = [_spread(self.captions[picture.image_id]) for picture in pictures]
+        rows = [[self._reading([], text) for text in some] for some in texts]
+        seen = [self._remembered(picture) for picture in pictures]
+        return self._batch(Task.CAPTION, seen, self._tokenize(build(TaskSpec(Task.CAPTION)).text), rows)
+
+    def questions_of(self, pictures: Sequence[Picture]) -> TextBatch:
+        """Some questions about each picture, worded as the running system does."""
+        asked = [_spread(self.questions[picture.image_id]) for picture in pictures]
+        return self._questions([self._remembered(picture) for picture in pictures], asked, None)
 
     def _of_length(self, captions: list[str], length: str, rng: np.random.Generator) -> list[str]:
         """The wanted captions of a picture, always equally many."""
@@ -126,6 +141,9 @@ class TextData:
         wording = _wording(rng)
         pools = [self.questions[picture.image_id] for picture, _ in chosen]
         asked = [[pool[int(place)] for place in rng.integers(len(pool), size=questions)] for pool in pools]
+        return self._questions([seen for _, seen in chosen], asked, wording)
+
+    def _questions(self, seen: list[Seen], asked: list[list[Question]], wording: int | None) -> TextBatch:
         told = [
             [self._tokenize(build(TaskSpec(Task.ANSWER, phrase=one.text), wording).text) for one in some]
             for some in asked
@@ -135,7 +153,7 @@ class TextData:
             [self._reading(before[len(shared) :], one.answer) for before, one in zip(texts, some, strict=True)]
             for texts, some in zip(told, asked, strict=True)
         ]
-        return self._batch(Task.ANSWER, [seen for _, seen in chosen], shared, rows)
+        return self._batch(Task.ANSWER, seen, shared, rows)
 
     def _reading(self, before: list[int], text: str) -> tuple[list[int], list[int]]:
         """What is read and what is wanted behind each token of it."""
@@ -176,6 +194,11 @@ class TextData:
             seen = self._see(torch.from_numpy(np.ascontiguousarray(square)).permute(2, 0, 1).unsqueeze(0))
             self._seen[picture.image_id] = Seen(*(value.half().cpu() for value in vars(seen).values()))
         return self._seen[picture.image_id]
+
+
+def _spread(items: Sequence[T]) -> list[T]:
+    """Always equally many of the items, evenly spread; some twice where there are few."""
+    return [items[index * len(items) // _KEPT] for index in range(_KEPT)]
 
 
 def _common_start(texts: Sequence[list[int]]) -> list[int]:

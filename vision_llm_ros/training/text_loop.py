@@ -26,6 +26,8 @@ from vision_llm_ros.training.run_log import read_log
 from vision_llm_ros.training.start import read_checkpoint
 from vision_llm_ros.training.text_data import TextBatch, TextData
 
+HEAD_PHASE = "text head"
+
 
 class TextTrainer(Loop[TextBatch]):
     """The loop over captions and questions; only the text decoder and its adapter learn."""
@@ -100,7 +102,10 @@ def export(source: Path, out: Path, text: str = "") -> weights.Manifest[DecoderT
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"{source / SETTINGS} is missing or damaged ({error!r}); name the folder of a run") from error
     tasks = (Task.CAPTION, *((Task.ANSWER,) if "answer" in read_tasks(source) else ()))
-    notes = {**about, "steps": saved["step"], "batch_size": train["batch_size"], "seed": train["seed"]}
+    steps = {"steps": saved["step"]}
+    if saved["system"] == HEAD_PHASE:
+        steps = {"steps": train["steps"], "head_steps": saved["step"]}
+    notes = {**about, **steps, "batch_size": train["batch_size"], "seed": train["seed"]}
     return weights.save(out, config, saved["average"], map(str, tasks), notes | ({"text": text} if text else {}))
 
 
