@@ -94,6 +94,11 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             f"referring sentence: p50 {refer['p50_ms']:.1f} ms, p95 {refer['p95_ms']:.1f} ms, the first time "
             f"{refer['new_p50_ms']:.1f} ms; {refer['masks']:.1f} masks on average"
         )
+    for task, text in report["text"].items():
+        yield (
+            f"{task}: p50 {text['p50_ms']:.0f} ms, p95 {text['p95_ms']:.0f} ms; CPU time of all threads "
+            f"{text['cpu_p50_ms']:.0f} ms"
+        )
     if (cost := report["mask_decoder"]) is not None:
         shares = ", ".join(f"{number}: {share:.2f} %" for number, share in cost["percent"].items())
         yield f"pixel decoder against SAM's ViT-B encoder ({cost['sam_gflop']:.0f} GFLOP), by targets: {shares}"

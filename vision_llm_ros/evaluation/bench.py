@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import ConfigError
-from vision_llm_ros.evaluation import bench_masks, cold_start
+from vision_llm_ros.evaluation import bench_masks, bench_text, cold_start
 from vision_llm_ros.evaluation.peers import Peer, grounding_dino_tiny, owlvit_b32
 from vision_llm_ros.evaluation.sample import HEIGHT_PX, RATE_HZ, WIDTH_PX, available_scenes, filmed
 from vision_llm_ros.evaluation.trial import machine_values
@@ -61,8 +61,8 @@ def bench(options: BenchOptions, progress: Progress = lambda items, _: items) ->
     """Measure one model on this machine.
 
     Returns:
-        detect {p50_ms, p95_ms, stages {name: p50}}, refer and mask_decoder (see `bench_masks`), cold_start_s,
-        memory_mb, decoding, peers, dtype, threads, device, machine, model, and what was run.
+        detect {p50_ms, p95_ms, stages {name: p50}}, refer and mask_decoder (see `bench_masks`), text (`bench_text`),
+        cold_start_s, memory_mb, decoding, peers, dtype, threads, device, machine, model, and what was run.
     Raises:
         VisionLLMError: the model cannot be loaded or fails, or there are no sample photographs.
     """
@@ -78,6 +78,7 @@ def bench(options: BenchOptions, progress: Progress = lambda items, _: items) ->
         "decoding": _compare_decoding(engine, frames[len(frames) // 2], options),
         "refer": bench_masks.referring_latency(engine, frames, options.classes, progress),
         "mask_decoder": bench_masks.decoder_cost(engine),
+        "text": bench_text.text_latency(engine, frames, options.classes, progress),
         "peers": {peer.name: _peer_values(peer, timed) for peer in peers},
         "frames": len(frames),
         "frame_wh_px": [WIDTH_PX, HEIGHT_PX],
