@@ -15,6 +15,7 @@ from tiny import Shapes, write_shapes
 
 from vision_llm_ros.cli import main
 from vision_llm_ros.runtime import engine as room
+from vision_llm_ros.training.datasets import load_captions
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -130,6 +131,8 @@ def test_capfilt_captions_a_folder(folder: Path, tmp_path: Path, capsys: pytest.
     assert any("broken.png" in note for note in report["notes"])
     kept = json.loads((tmp_path / "out" / "captions.json").read_text())
     assert len(kept["annotations"]) == len(kept["images"]) == 5
+    read = load_captions(tmp_path / "out" / "captions.json", folder)
+    assert all(picture.path.is_file() for picture in read.pictures)
 
 
 def test_capfilt_measures_noise_put_in_on_purpose(shapes: Shapes, captions: Path, tmp_path: Path) -> None:
@@ -140,6 +143,9 @@ def test_capfilt_measures_noise_put_in_on_purpose(shapes: Shapes, captions: Path
     assert report["noise"]["recall"] == 1
     assert 0.4 <= report["noise"]["precision"] <= 0.6
     assert not report["rejected"]
+    noisy, before = (load_captions(path, shapes.images) for path in (tmp_path / "noisy.json", captions))
+    assert {p.path for p in noisy.pictures} == {p.path for p in before.pictures}
+    assert sum(noisy.captions[i] != before.captions[i] for i in before.captions) > 1
 
 
 @pytest.mark.parametrize(

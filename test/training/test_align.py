@@ -18,7 +18,7 @@ from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.prompt_writer import IGNORED, PromptWriter
 from vision_llm_ros.training import calibrate
 from vision_llm_ros.training.align import AlignTrainer, contrast_loss, hard_negatives
-from vision_llm_ros.training.align_data import AlignData, plain
+from vision_llm_ros.training.align_data import AlignData, _sentence_vectors, plain
 from vision_llm_ros.training.calibrate import calibrate_match, held_out_pairs
 from vision_llm_ros.training.datasets import load_captions, load_instances
 from vision_llm_ros.training.exchange import exchange
@@ -100,6 +100,15 @@ def test_too_few_pictures_are_named(data: AlignData, folder: Path) -> None:
     captions = load_captions(folder / "pictures" / "captions.json", folder / "pictures")
     with pytest.raises(InputError, match="at least 11 readable pictures, got 10"):
         AlignData(captions, data.features, data.encoder, folder / "features", held_out=9)
+
+
+def test_some_of_the_known_sentences_are_not_read_again(
+    data: AlignData, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = data.sentences[1::2]
+    monkeypatch.setattr(type(data.encoder), "encode", None)
+    vectors = _sentence_vectors(data.encoder, some, folder / "features")
+    assert torch.equal(vectors, data.vectors(some))
 
 
 def test_captions_are_learnt_in_plain_words() -> None:

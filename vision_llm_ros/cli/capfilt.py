@@ -20,7 +20,9 @@ HELP = "propose captions for pictures and keep those that fit (CapFilt)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="FOLDER|COCO.json", help="pictures, or captions to clean")
     parser.add_argument("--images", type=Path, metavar="DIR", help="pictures of COCO.json are DIR/file_name")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="captions.json and report.json go here")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="captions.json, report.json, with --noise noisy.json"
+    )
     parser.add_argument(
         "--threshold", type=float, metavar="P", help="probability from which it fits (default: trained)"
     )
@@ -58,7 +60,11 @@ def run(args: argparse.Namespace) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     report = capfilt.report(judged, threshold, args.noise)
     report |= {"notes": list(trial.notes.lines()), "seed": args.seed}
-    for name, values in (("captions", capfilt.coco(judged)), ("report", report)):
+    root = args.images or args.source
+    files = {"captions": capfilt.coco([each for each in judged if each.kept], root), "report": report}
+    if args.noise:
+        files["noisy"] = capfilt.coco([each for each in judged if each.origin == "given"], root)
+    for name, values in files.items():
         (args.out / f"{name}.json").write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
     for origin in ("given", "synthetic"):
         print(f"{origin}: {report[origin]['kept']} of {report[origin]['judged']} kept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,17 +86,16 @@ def judge(
             yield Judged(picture, text, origin, fit.probability, fit.probability >= threshold, true)
 
 
-def coco(judged: Sequence[Judged]) -> dict[str, Any]:
-    """Kept pairs as a COCO captions file; the next training reads it."""
-    kept = [each for each in judged if each.kept]
-    pictures = {each.picture.image_id: each.picture for each in kept}
+def coco(judged: Sequence[Judged], root: Path) -> dict[str, Any]:
+    """Pairs as a COCO captions file of pictures below `root`; the next training reads it."""
+    pictures = {each.picture.image_id: each.picture for each in judged}
     images = [
-        {"id": key, "file_name": str(picture.path.name), "width": picture.width, "height": picture.height}
+        {"id": key, "file_name": str(picture.path.relative_to(root)), "width": picture.width, "height": picture.height}
         for key, picture in pictures.items()
     ]
     annotations = [
         {"id": number, "image_id": each.picture.image_id, "caption": each.text, "origin": each.origin}
-        for number, each in enumerate(kept, 1)
+        for number, each in enumerate(judged, 1)
     ]
     return {"images": images, "annotations": annotations}
 

@@ -108,8 +108,9 @@ def _sentence_vectors(encoder: TextEncoder, sentences: list[str], folder: Path) 
     path = folder / "sentences.pt"
     if path.is_file():
         kept = torch.load(path, weights_only=True)
-        if kept["sentences"] == sentences:
-            return kept["vectors"]  # type: ignore[no-any-return]
+        place = {text: row for row, text in enumerate(kept["sentences"])}
+        if place.keys() >= set(sentences):
+            return kept["vectors"][[place[text] for text in sentences]]  # type: ignore[no-any-return]
     ranked = sorted(sentences, key=len)  # of like length, little padding
     parts = []
     with torch.no_grad(), tqdm(total=len(ranked), desc="sentences", unit="sentence") as bar:
