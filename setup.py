@@ -126,7 +126,7 @@ setup(
     description="Language-driven camera perception for ROS 2",
     license="Apache-2.0",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "weights/**/*"]},
+    package_data={NAME: ["py.typed", "language/phrasings/*.txt", "weights/**/*"]},
     ext_modules=[Extension(f"{NAME}._interfaces", [])],
     cmdclass={"build_ext": BuildInterfaces},
     entry_points={

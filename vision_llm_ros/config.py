@@ -80,6 +80,7 @@ class ModelConfig:
     location_bins: int = setting(1025, "location tokens <p-n>..<pn>", low=3, high=4097)
     class_tokens: int = setting(512, "class tokens <c0>..<cn>", low=1, high=4096)
     region_prior: bool = setting(True, "the tokenizer's own class and box estimate biases the decoder's logits")
+    class_prior: bool = setting(True, "false: with region_prior the estimate of boxes alone does")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -453,10 +454,10 @@ class RouterConfig:
 
     name: str = setting("router", "name of the part")
     llm_layers: int = setting(8, "first layers of the LLM used; 0 means all", low=0, high=200)
-    lora_rank: int = setting(4, "rank of the adapter on q and v", low=1, high=512)
-    lora_alpha: int = setting(8, "LoRA scale numerator", low=1, high=1024)
+    lora_rank: int = setting(2, "rank of the adapter on q and v", low=1, high=512)
+    lora_alpha: int = setting(4, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
-    pointer_width: int = setting(24, "width of the space in which words are pointed at", low=4, high=1024)
+    hidden_width: int = setting(96, "width of the layer in which modules are told apart", low=4, high=1024)
     meaning_width: int = setting(384, "width of the text encoder's vectors", low=4, high=8192)
     max_tokens: int = setting(96, "longer sentences are not read", low=8, high=1024)
     threshold: float = setting(0.5, "least probability of the surest reading that is believed, 0..1", low=0.0, high=1.0)
@@ -474,6 +475,8 @@ class RouterTrainConfig(LoopConfig):
     learning_rate: float = setting(2e-3, "of everything that learns", low=0.0, high=1.0)
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
     weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
+    fit_sentences: int = setting(9000, "sentences for the last touch of the heads at the export", low=1)
+    fit_steps: int = setting(1500, "optimizer steps of that", low=1)
     right: float = setting(0.97, "share of right readings at which the threshold is chosen, 0..1", low=0.0, high=1.0)
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import itertools
+import re
+
 import pytest
 
 from vision_llm_ros.errors import ConfigError
@@ -25,6 +28,28 @@ def test_rewording_never_gives_a_held_out_form() -> None:
     for module, kinds in forms("learnt").items():
         for form in (form for some in kinds.values() for form in some):
             assert not {reworded(form, module, rng) for _ in range(20)} & held_out
+
+
+def test_no_learnt_form_is_close_to_a_held_out_one_of_its_module() -> None:
+    def words(form: str) -> set[str]:
+        return set(re.findall(r"[a-z']+", re.sub(r"\{\w+\}", " ", form.lower())))
+
+    for module, kinds in forms("held_out").items():
+        kept_apart = [words(form) for some in kinds.values() for form in some]
+        for split in ("learnt", "choosing"):
+            for said in (words(form) for some in forms(split)[module].values() for form in some):
+                assert not any(len(said & other) > 0.7 * len(said | other) for other in kept_apart), said
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_tasks_stand_where_they_are_said_to(split: str) -> None:
+    for item in utterances(split, 400, 4):
+        assert len(item.tasks) == len(item.invocations)
+        for (start, end), span in zip(item.tasks, item.spans, strict=True):
+            assert 0 <= start < end <= len(item.text) and not item.text[start].isspace()
+            assert span is None or start <= span[0] < span[1] <= end
+        ordered = sorted(item.tasks)
+        assert all(one[1] <= two[0] for one, two in itertools.pairwise(ordered))
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -19,7 +19,7 @@ from vision_llm_ros.model.router import ADAPTER, Router, add_adapter, learned
 from vision_llm_ros.runtime.engine import TorchEngine, load_further
 from vision_llm_ros.runtime.router import PART, load_router, parser_for
 
-CONFIG = RouterConfig(llm_layers=2, lora_rank=2, pointer_width=8, threshold=0.0)
+CONFIG = RouterConfig(llm_layers=2, lora_rank=2, hidden_width=8, threshold=0.0)
 CPU = RuntimeConfig(device="cpu", dtype="float32")
 
 

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=train.steps, initial=trainer.step, desc="route", unit="step", disable=args.quiet) as bar:
 
         def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(module=f"{parts['module']:.2f}", start=f"{parts['start']:.2f}", refresh=False)
+            bar.set_postfix(module=f"{parts['module']:.2f}", tag=f"{parts['tag']:.2f}", refresh=False)
             bar.update(1)
 
         trainer.run(progress)
@@ -73,10 +73,14 @@ def run(args: argparse.Namespace) -> int:
 
 def export(source: Path, out: Path, notes: str) -> Manifest[RouterConfig]:
     """See `route_run.export`."""
+    from vision_llm_ros.model.text import TextEncoder
     from vision_llm_ros.training import route_run
 
     config, _, about = route_run.read_run(source)
-    return route_run.export(source, out, _language_model(str(about["preset"]), config.llm_layers), notes)
+    preset = load_preset(str(about["preset"]))
+    encoder = TextEncoder(preset.text_encoder, preset.text_revision).eval()
+    llm = _language_model(str(about["preset"]), config.llm_layers)
+    return route_run.export(source, out, llm, encoder, notes)
 
 
 def _language_model(preset: str, layers: int) -> LanguageModel:

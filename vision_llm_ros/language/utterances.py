@@ -1,14 +1,14 @@
 """Sentences with the invocations they mean, drawn from `paraphrases`: what the routing language model learns from.
 
-One form is never in two splits: `held_out` forms are written apart, `choosing` is every eighth learnt form of a
-module. Things are any of the lexicon's, so that phrases are found by the sentence around them.
+One form is never in two splits: `held_out` forms are written apart, `choosing` is every twentieth learnt form of a
+module, after shuffling. Things are any of the lexicon's, so that phrases are found by the sentence around them.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -16,13 +16,13 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.language.invocation import REFUSED, Invocation
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.paraphrases import HELD_OUT, JOINERS, LEARNT, OPENERS, REVERSED, SYNONYMS, TAILS
+from vision_llm_ros.language.paraphrases import AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
 SPLITS = ("learnt", "choosing", "held_out")
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
-_EVERY = 8
-_REWORDED = 0.6
+_EVERY = 20
+_REWORDED = 0.3
 _OPEN, _CLOSE = "\ue010", "\ue011"  # around the instruction inside a sentence; further parts have marks of their own
 _ADJECTIVES = """red blue green yellow black white small big old broken tall empty open left plastic wooden nearest
 largest second dirty striped round new metal leftmost purple grey folded parked shiny""".split()
@@ -61,6 +61,7 @@ _WHERE: tuple[tuple[str, Box], ...] = (
 )
 _PLACED = frozenset({"detect", "ground", "polygon", "segment", "track", "count"})
 _FILLERS = ("um", "uh", "like", "you know", "well", "er")
+_BEGIN, _END = "\ue018", "\ue019"  # around the words of a task
 _INSTRUCTION = re.compile("[\ue010\ue012\ue014].*?[\ue011\ue013\ue015]")
 _MARKS = re.compile("[\ue010-\ue01f]")
 _SLOT = re.compile(r"\{(\w+)\}")
@@ -72,11 +73,13 @@ class Utterance:
 
     Attributes:
         spans: where each invocation's instruction stands in `text`, [start, end) characters; None where it has none.
+        tasks: where the words of each task stand, without what only introduces, joins or ends them.
     """
 
     text: str
     invocations: tuple[Invocation, ...]
     spans: tuple[tuple[int, int] | None, ...]
+    tasks: tuple[tuple[int, int], ...]
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -95,11 +98,12 @@ class _Part:
 
     def numbered(self, index: int) -> _Part:
         """With the marks of its place in a plan."""
-        return replace(self, text=self.text.translate({ord(mark): _mark(mark, index) for mark in (_OPEN, _CLOSE)}))
+        marks = {ord(mark): _mark(mark, index) for mark in (_OPEN, _CLOSE, _BEGIN, _END)}
+        return replace(self, text=self.text.translate(marks))
 
 
 @lru_cache(maxsize=8)
-def forms(split: str) -> dict[str, dict[str, tuple[str, ...]]]:
+def forms(split: str) -> Forms:
     """Module, then "do" or "say", to the forms of a split.
 
     Raises:
@@ -107,17 +111,15 @@ def forms(split: str) -> dict[str, dict[str, tuple[str, ...]]]:
     """
     if split not in SPLITS:
         raise ConfigError(f"Expected split {', '.join(SPLITS)}, got {split!r}")
-    kept: dict[str, dict[str, tuple[str, ...]]] = {}
-    for module, kinds in (HELD_OUT if split == "held_out" else LEARNT).items():
-        listed = {kind: tuple(text.replace("\n", "|").split("|")) for kind, text in kinds.items()}
-        if split != "held_out":
-            chosen = split == "choosing"
-            listed = {
-                kind: tuple(form for place, form in enumerate(texts) if (place % _EVERY == _EVERY - 2) == chosen)
-                for kind, texts in listed.items()
-            }
-        kept[module] = {kind: texts for kind, texts in listed.items() if texts}
-    return {module: kinds for module, kinds in kept.items() if kinds}
+    if split == "held_out":
+        return HELD_OUT
+    kept: Forms = {}
+    for module, kinds in LEARNT.items():
+        for kind, some in kinds.items():
+            shuffled = random.Random(f"{module} {kind}").sample(some, len(some))
+            chosen = [form for place, form in enumerate(shuffled) if (place % _EVERY == 0) == (split == "choosing")]
+            kept.setdefault(module, {})[kind] = tuple(chosen)
+    return kept
 
 
 def utterances(split: str, count: int, seed: int = 0) -> Iterator[Utterance]:
@@ -159,11 +161,11 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
     parts = [part.numbered(index) for index, part in enumerate(parts)]
     where = _share(split)
     if len(parts) == 2 and rng.random() < 0.15:
-        joined = rng.choice(REVERSED[where].split("|")).format(a=parts[0].text, b=parts[1].text)
+        joined = rng.choice(AROUND["reversed"][where]).format(a=parts[0].text, b=parts[1].text)
         return _addressed(joined, split, rng), parts
     text = parts[0].text
     for part in parts[1:]:
-        text += rng.choice(JOINERS[where].split("|")) + part.text
+        text = f"{_after(text, rng.choice(AROUND['joiner'][where]))} {part.text}"
     return _addressed(text, split, rng), parts
 
 
@@ -212,7 +214,7 @@ def _part(split: str, module: str, kind: str, rng: random.Random) -> _Part:
         return filled
 
     text = " ".join(_SLOT.sub(fill, form).split())
-    return _Part(module, text, WHOLE_IMAGE if module.startswith(REFUSED) else region)
+    return _Part(module, f"{_BEGIN}{text}{_END}", WHOLE_IMAGE if module.startswith(REFUSED) else region)
 
 
 def _noun(rng: random.Random) -> str:
@@ -255,7 +257,7 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-_FILL = {
+_FILL: dict[str, Callable[[random.Random], str]] = {
     "d": _definite,
     "p": _quantified,
     "m": _bare,
@@ -265,6 +267,10 @@ _FILL = {
 }
 
 
+def _after(text: str, words: str) -> str:
+    return f"{text}{words}" if words[0] in ",.;:" else f"{text} {words}"
+
+
 def _share(split: str) -> str:
     return "held_out" if split == "held_out" else "learnt"
 
@@ -272,9 +278,9 @@ def _share(split: str) -> str:
 def _addressed(text: str, split: str, rng: random.Random) -> str:
     """With an opener and a tail, as people speak to machines."""
     if rng.random() < 0.5:
-        text = f"{rng.choice(OPENERS[_share(split)].replace(chr(10), '|').split('|')).strip()} {text}"
+        text = f"{rng.choice(AROUND['opener'][_share(split)])} {text}"
     if rng.random() < 0.25:
-        text += rng.choice(TAILS[_share(split)].split("|"))
+        text = _after(text, rng.choice(AROUND["tail"][_share(split)]))
     return text
 
 
@@ -284,7 +290,8 @@ def _said(text: str, rng: random.Random) -> str:
     if style < 0.3:
         text = re.sub(r"[?!.,;:]", "", text).lower()
     elif style < 0.5:
-        text = text[0].upper() + text[1:] + ("" if text[-1] in "?!." else ".")
+        text = re.sub("[a-z]", lambda found: found[0].upper(), text, count=1)
+        text += "" if _MARKS.sub("", text)[-1] in "?!." else "."
     if rng.random() < 0.1:
         text = _slipped(text, rng)
     if rng.random() < 0.08:
@@ -314,17 +321,18 @@ def _slipped(text: str, rng: random.Random) -> str:
 def _marked(text: str, parts: list[_Part]) -> Utterance:
     """Take the marks out and note where they stood."""
     plain = _MARKS.sub("", text)
-    spans = tuple(_span(text, index) for index in range(len(parts)))
+    spans = tuple(_span(text, _mark(_OPEN, index), _mark(_CLOSE, index)) for index in range(len(parts)))
+    tasks = tuple(_span(text, _mark(_BEGIN, index), _mark(_END, index)) or (0, 0) for index in range(len(parts)))
     invocations = tuple(
         Invocation(part.module, plain[slice(*span)] if span else "", part.region)
         for part, span in zip(parts, spans, strict=True)
     )
-    return Utterance(plain, invocations, spans)
+    return Utterance(plain, invocations, spans, tasks)
 
 
-def _span(text: str, index: int) -> tuple[int, int] | None:
-    """Where the instruction of a part stands once every mark is out."""
-    start, end = (text.find(_mark(mark, index)) for mark in (_OPEN, _CLOSE))
+def _span(text: str, opening: str, closing: str) -> tuple[int, int] | None:
+    """Where what two marks enclose stands once every mark is out."""
+    start, end = text.find(opening), text.find(closing)
     if start < 0:
         return None
     return len(_MARKS.sub("", text[:start])), len(_MARKS.sub("", text[:end]))

@@ -1,157 +1,117 @@
-"""The language model as router: it reads a sentence and decides, token by token, which modules are called.
+"""The language model as router: it reads a sentence once and decides which modules are called, with what, and where.
 
-After the sentence it writes `<module>`, a module's own token, then `</instruction>` and `<region>`; behind the last
-invocation comes `<end>`. Everything is decided over closed sets: modules and regions have a row of a linear head
-each, the instruction is a span of the sentence told by two pointers, so that no word is ever invented. The forced
-tags between two decisions go in together, which makes one short pass an invocation.
+Every token of the sentence is told apart (outside a task, its first word, a word of it, a word of its instruction),
+which divides the sentence into invocations. For each the module, of a closed set, is decided from the mean state of
+its words and from the text encoder's vector of them; the region, of a closed set too, from the former. An
+instruction is a run of the sentence's own words, so that none is ever invented.
 
-Departs from Vitron, whose language model writes the whole text freely; the text is put together from the decisions.
+Departs from Vitron, whose language model writes the tagged text token by token: the same text is put together from
+these decisions, in one pass, and cannot be anything that the grammar of `language.invocation` does not hold.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import gelu
 
 from vision_llm_ros.config import RouterConfig
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_STEPS
-from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, REFUSALS, REFUSED, REGIONS, Invocation
+from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, REFUSED, REGIONS, Invocation
+from vision_llm_ros.language.plain_things import without_things
 from vision_llm_ros.model.llm import LanguageModel
-
-if TYPE_CHECKING:
-    from transformers.cache_utils import DynamicCache
 
 ADAPTER = "router"
 TARGETS = ("q_proj", "v_proj")
-END = len(MODULES)
 IGNORED = -100
-_BEGIN, _MODULE, _CLOSE, _REGION = range(4)  # own tokens before those of the modules
-_TAGS = ("route the request", "module", "instruction", "region")
-SLOTS = 4  # <module>, the module, </instruction>, <region>
-_HINDERED = -1e4
+OUTSIDE, FIRST, WITHIN, FIRST_TOLD, TOLD = range(5)  # what a token is; "told" are words of an instruction
+_TAGS = 5
+_LOOKAHEAD = 3  # a causal model tells a token by those behind it too
+_WHITE = " ,.;:!?"
+Encode = Callable[[tuple[str, ...]], Tensor]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One invocation as decided: a module, the first and last token of its instruction (0, 0: none), a region.
+    """One invocation as decided.
 
     Attributes:
-        confidence: probability of all its choices, 0..1.
+        words: first and last token of the task.
+        told: first and last token of its instruction; None for none.
+        confidence: probability of its choices together, 0..1.
     """
 
     module: int
-    span: tuple[int, int]
+    words: tuple[int, int]
+    told: tuple[int, int] | None
     region: int
     confidence: float
 
 
 class Router(nn.Module):
-    """Own token rows, heads and pointers around the shared language model; the adapter is the language model's."""
+    """Heads around the shared language model; the adapter is the language model's own."""
 
     def __init__(self, config: RouterConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.rows = nn.Embedding(len(_TAGS) + len(MODULES), width)
-        self.module = nn.Linear(width, len(MODULES) + 1)
-        self.meaning = nn.Linear(config.meaning_width, len(MODULES) + 1, bias=False)
+        self.opening = nn.Parameter(torch.zeros(1, width))
+        self.tags = nn.Linear(_LOOKAHEAD * width, _TAGS)
+        self.seen = nn.Linear(width, config.hidden_width)
+        self.meant = nn.Linear(config.meaning_width, config.hidden_width, bias=False)
+        self.module = nn.Linear(config.hidden_width, len(MODULES))
         self.region = nn.Linear(width, len(REGIONS))
-        self.asked = nn.Linear(width, config.pointer_width)
-        self.here = nn.Linear(width, config.pointer_width, bias=False)
-        self.after = nn.Linear(width, config.pointer_width, bias=False)
-
-    def modules(self, states: Tensor, meaning: Tensor | None = None) -> Tensor:
-        """Logits float[..., 1 + modules] of states float[..., D].
-
-        Args:
-            meaning: float[..., M], the text encoder's vector of the sentence, for the first decision alone: of a plan
-                it cannot tell which task comes when.
-        """
-        logits = self.module(states)
-        if meaning is None:
-            return logits  # type: ignore[no-any-return]
-        # vectors of unit length are faint beside the states
-        return logits + self.meaning(meaning * self.config.meaning_width**0.5)  # type: ignore[no-any-return]
+        self.later = nn.Linear(width, 1)
 
     @torch.no_grad()
     def start_from(self, llm: LanguageModel) -> None:
-        """Begin every own token as the mean of its words' embeddings; what the text encoder says begins unheard."""
-        self.meaning.weight.zero_()
-        for row, words in enumerate((*_TAGS, *(name.replace(":", " ") for name in MODULES))):
-            ids = torch.tensor(llm.tokenizer(f" {words}", add_special_tokens=False)["input_ids"])
-            self.rows.weight[row] = llm.embed_text(ids.to(llm.base.embed_tokens.weight.device)).mean(0)
+        """Begin the opening token as its words' mean; what the text encoder says begins unheard."""
+        ids = torch.tensor(llm.tokenizer(" route the request", add_special_tokens=False)["input_ids"])
+        self.opening.copy_(llm.embed_text(ids.to(llm.base.embed_tokens.weight.device)).mean(0, keepdim=True))
+        self.meant.weight.zero_()
 
-    def module_rows(self, modules: Tensor) -> Tensor:
-        """int[...] modules to the tokens after a decision, float[..., 4, D]: the module, the two tags, `<module>`."""
-        tags = torch.tensor([_CLOSE, _REGION, _MODULE], device=modules.device).expand(*modules.shape, 3)
-        return self.rows(torch.cat([modules.unsqueeze(-1) + len(_TAGS), tags], -1))  # type: ignore[no-any-return]
-
-    def opening(self, words: Tensor) -> Tensor:
-        """Embedded words float[B, T, D] between `<begin>` and the first `<module>`: float[B, T + 2, D]."""
-        ends = self.rows.weight[[_BEGIN, _MODULE]].expand(len(words), 2, -1)
-        return torch.cat([ends[:, :1], words, ends[:, 1:]], 1)
-
-    def point(self, queries: Tensor, states: Tensor, padding: Tensor | None = None) -> Tensor:
-        """Logits float[B, Q, T] of queries float[B, Q, D] over the sentence's states float[B, T, D].
-
-        A token's key knows the token behind it too, since the model reads from left to right.
-
-        Args:
-            padding: bool[B, T], True for what is no token.
-        """
-        if padding is not None:
-            states = states.masked_fill(padding.unsqueeze(-1), 0.0)
-        following = torch.cat([states[:, 1:], torch.zeros_like(states[:, :1])], 1)
-        keys = self.here(states) + self.after(following)
-        return self.asked(queries) @ keys.transpose(1, 2) / self.config.pointer_width**0.5  # type: ignore[no-any-return]
-
-    def forward(self, llm: LanguageModel, ids: Tensor, lengths: Tensor, modules: Tensor) -> dict[str, Tensor]:
-        """All decisions at once, given the right ones before each.
+    def forward(self, llm: LanguageModel, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Read sentences; the language model must be `using` the router's adapter.
 
         Args:
             ids: int[B, T] words, padded on the right.
             lengths: int[B].
-            modules: int[B, S], padded with `END`.
         Returns:
-            module float[B, S + 1, 1 + modules], of the states float[B, S + 1, D] alone; start and end
-            float[B, S, 1 + T]; region float[B, S, regions].
+            states float[B, T, D] and logits of what each token is, float[B, T, 5]; arbitrary where there is padding.
         """
-        steps = modules.shape[1]
-        opening = self.opening(llm.embed_text(ids))
-        written = self.module_rows(modules.clamp(max=END - 1)).flatten(1, 2)
-        embeds = torch.cat([opening, written], 1)
-        length, prefix = embeds.shape[1], ids.shape[1] + 1
-        place = torch.arange(length, device=ids.device)
-        padding = (place > lengths[:, None]) & (place < prefix)
-        positions = torch.where(place < prefix, place, place - (ids.shape[1] - lengths[:, None]))
-        attend = (place[:, None] >= place)[None] & ~padding[:, None]
-        states, _ = llm.run(embeds, positions, attend)
-        sentence = states[:, :prefix]
-        outputs = states[:, prefix:]
-        hidden = padding[:, None, :prefix]
-        start, end = (
-            self.point(outputs[:, 1 + slot :: SLOTS][:, :steps], sentence, hidden[:, 0]).masked_fill(hidden, _HINDERED)
-            for slot in (0, 1)
-        )
-        return {
-            "module": self.modules(outputs[:, ::SLOTS]),
-            "states": outputs[:, ::SLOTS],
-            "start": start,
-            "end": end,
-            "region": self.region(outputs[:, 3::SLOTS][:, :steps]),
-        }
+        opening = self.opening.expand(len(ids), 1, -1)
+        embeds = torch.cat([opening, llm.embed_text(ids)], 1)
+        place = torch.arange(embeds.shape[1], device=ids.device)
+        attend = (place[:, None] >= place)[None].expand(len(ids), -1, -1)
+        states, _ = llm.run(embeds, place.expand(len(ids), -1), attend)
+        states = states[:, 1:] * (place[1:] <= lengths[:, None]).unsqueeze(-1)
+        ahead = [states.roll(-shift, 1) for shift in range(_LOOKAHEAD)]
+        for shift, some in enumerate(ahead):
+            some[:, some.shape[1] - shift :] = 0
+        return states, self.tags(torch.cat(ahead, -1))
 
-    def read(
-        self, llm: LanguageModel, text: str, meaning: Tensor | None = None
-    ) -> tuple[tuple[Invocation, ...], float]:
+    def modules_of(self, means: Tensor, meaning: Tensor | None = None) -> Tensor:
+        """Logits float[..., modules] of the mean states float[..., D] of tasks.
+
+        Args:
+            meaning: float[..., M], the text encoder's vectors of the tasks' words without their things.
+        """
+        hidden = self.seen(means)
+        if meaning is not None:
+            # vectors of unit length are faint beside the states
+            hidden = hidden + self.meant(meaning * self.config.meaning_width**0.5)
+        return self.module(gelu(hidden))  # type: ignore[no-any-return]
+
+    def read(self, llm: LanguageModel, text: str, encode: Encode | None = None) -> tuple[tuple[Invocation, ...], float]:
         """One sentence to its invocations and the probability of all choices together, 0..1.
 
         Args:
-            meaning: float[M], the text encoder's vector of the sentence; None leaves the language model alone.
+            encode: phrases to unit vectors float[N, M]; None leaves the language model alone.
         Raises:
             CommandError: no words, or more than `max_tokens` tokens.
         """
@@ -159,59 +119,81 @@ class Router(nn.Module):
         if not 1 <= len(ids) <= self.config.max_tokens:
             raise CommandError(f"Expected a sentence of 1 to {self.config.max_tokens} tokens, got {len(ids)}")
         with llm.using(ADAPTER):
-            decisions = self.decide(llm, ids, meaning)
+            decisions = self.decide(llm, ids, text, places, encode)
         confidence = math.prod(decision.confidence for decision in decisions)
         invocations = tuple(_invocation(decision, text, places) for decision in decisions)
         until = next((place for place, item in enumerate(invocations, 1) if item.refused), len(invocations))
         return invocations[:until], confidence
 
     @torch.no_grad()
-    def decide(self, llm: LanguageModel, ids: list[int], meaning: Tensor | None = None) -> tuple[Decision, ...]:
-        """Read one sentence; the language model must be `using` the router's adapter.
+    def decide(
+        self,
+        llm: LanguageModel,
+        ids: list[int],
+        text: str,
+        places: list[tuple[int, int]],
+        encode: Encode | None = None,
+    ) -> tuple[Decision, ...]:
+        """1 to `MAX_STEPS` decisions in the order of the tasks; the language model must be `using` the adapter."""
+        device = self.opening.device
+        states, tags = self(llm, torch.tensor([ids], device=device), torch.tensor([len(ids)], device=device))
+        chances = tags[0].softmax(-1)
+        parts = divide(chances)
+        words = [text[places[first][0] : places[last][1]] for first, last in parts]
+        means = torch.stack([states[0, first : last + 1].mean(0) for first, last in parts])
+        meaning = None if encode is None else meanings(words, encode).to(device)
+        modules = self.modules_of(means, meaning).softmax(-1).max(-1)
+        regions = self.region(means).softmax(-1).max(-1)
+        found = []
+        for row, part in enumerate(parts):
+            module = int(modules.indices[row])
+            told = _told(chances, part, module)
+            confidence = float(modules.values[row] * regions.values[row] * _sureness(chances, part))
+            found.append(Decision(module, part, told, int(regions.indices[row]), confidence))
+        if len(found) == 2 and float(self.later(states[0, parts[1][0]])) > 0:
+            found.reverse()
+        return tuple(found)
 
-        Returns:
-            1 to `MAX_STEPS` invocations; a refusal is the last.
-        """
-        device = self.rows.weight.device
-        opening = self.opening(llm.embed_text(torch.tensor([ids], device=device)))
-        cache = llm.cache([], 1)
-        states = _advance(llm, opening, cache, 0)
-        sentence, last = states[:, :-1], states[:, -1]
-        decisions: list[Decision] = []
-        while len(decisions) < MAX_STEPS:
-            logits = self.modules(last, None if decisions else meaning)[0]
-            if not decisions:
-                logits[END] = _HINDERED
-            chances = logits.softmax(-1)
-            module = int(chances.argmax())
-            if module == END:
-                decisions[-1] = replace(decisions[-1], confidence=decisions[-1].confidence * float(chances[END]))
-                break
-            written = self.module_rows(torch.tensor([module], device=device))
-            states = _advance(llm, written, cache, len(ids) + 2 + SLOTS * len(decisions))
-            span, sure = self._span(module, states, sentence)
-            regions = self.region(states[:, 2])[0].softmax(-1)
-            decision = Decision(module, span, int(regions.argmax()), float(chances[module] * sure * regions.max()))
-            decisions.append(decision)
-            last = states[:, 3]
-            if MODULES[module] in REFUSALS:
-                break
-        return tuple(decisions)
 
-    def _span(self, module: int, states: Tensor, sentence: Tensor) -> tuple[tuple[int, int], float]:
-        """The likeliest first and last word, in this order; (0, 0) for none."""
-        if MODULES[module] not in INSTRUCTED:
-            return (0, 0), 1.0
-        logits = self.point(states[:, :2], sentence)[0]
-        if MODULES[module] not in OPTIONAL:
-            logits = logits.clone()
-            logits[:, 0] = _HINDERED
-        start, end = logits.softmax(-1)
-        table = (start[:, None] * end[None]).triu()
-        table[0, 1:] = 0
-        best = int(table.argmax())
-        place = divmod(best, table.shape[1])
-        return place, float(table.flatten()[best])
+def divide(chances: Tensor) -> list[tuple[int, int]]:
+    """First and last token of every task, by the probabilities float[T, 5] of what each token is."""
+    outside = chances.argmax(-1) == OUTSIDE
+    begins = chances[:, FIRST] + chances[:, FIRST_TOLD]
+    ranked = begins.argsort(descending=True)[:MAX_STEPS].tolist()
+    first = sorted(place for place in ranked if begins[place] > 0.5) or [ranked[0]]
+    parts = []
+    for start, after in zip(first, [*first[1:], len(chances)], strict=True):
+        kept = [place for place in range(start, after) if not outside[place]]
+        parts.append((start, max([start, *kept])))
+    return parts
+
+
+def _told(chances: Tensor, part: tuple[int, int], module: int) -> tuple[int, int] | None:
+    """The run of a part's tokens that is likeliest its instruction, by the largest sum of log odds."""
+    name = MODULES[module]
+    if name not in INSTRUCTED:
+        return None
+    start, last = part
+    chance = (chances[start : last + 1, FIRST_TOLD] + chances[start : last + 1, TOLD]).clamp(1e-4, 1 - 1e-4)
+    best, since, total, found = -math.inf, start, 0.0, (start, last)
+    for place, odds in enumerate((chance / (1 - chance)).log().tolist(), start):
+        if total <= 0:
+            since, total = place, 0.0
+        total += odds
+        if total > best:
+            best, found = total, (since, place)
+    return None if best <= 0 and name in OPTIONAL else found
+
+
+def _sureness(chances: Tensor, part: tuple[int, int]) -> Tensor:
+    """How sure it is where a part begins and that no other begins within."""
+    begins = chances[part[0] : part[1] + 1, FIRST] + chances[part[0] : part[1] + 1, FIRST_TOLD]
+    return begins[0] * (1 - begins[1:].max()) if len(begins) > 1 else begins[0]
+
+
+def meanings(texts: list[str], encode: Encode) -> Tensor:
+    """The text encoder's view of what is asked for, whatever it is asked of: float[len(texts), M]."""
+    return encode(tuple(map(without_things, texts)))
 
 
 def add_adapter(llm: LanguageModel, config: RouterConfig) -> None:
@@ -236,17 +218,21 @@ def learned(router: Router, llm: LanguageModel) -> dict[str, Tensor]:
 
 
 def _invocation(decision: Decision, text: str, places: list[tuple[int, int]]) -> Invocation:
-    first, last = decision.span
-    words = text[places[first - 1][0] : places[last - 1][1]] if first else ""
     module, region = MODULES[decision.module], REGIONS[decision.region]
-    words = words.replace("<", " ").replace(">", " ").strip()  # angle brackets are the tags' own
+    if module.startswith(REFUSED):
+        return Invocation(module)
+    words = "" if decision.told is None else _whole_words(text, *decision.told, places)
+    words = words.replace("<", " ").replace(">", " ").strip(_WHITE)  # angle brackets are the tags' own
     if not words and module in INSTRUCTED - OPTIONAL:
         return Invocation(f"{REFUSED}unclear")
     return Invocation(module, words, region)
 
 
-def _advance(llm: LanguageModel, embeds: Tensor, cache: DynamicCache, past: int) -> Tensor:
-    """Causal states float[1, T, D] of tokens after `past` others."""
-    place = torch.arange(past, past + embeds.shape[1], device=embeds.device)
-    attend = (torch.arange(past + embeds.shape[1], device=embeds.device) <= place[:, None])[None]
-    return llm.advance(embeds, place[None], attend, cache)
+def _whole_words(text: str, first: int, last: int, places: list[tuple[int, int]]) -> str:
+    """The text of tokens, to the ends of the words they are of."""
+    start, end = places[first][0], places[last][1]
+    while start > 0 and text[start - 1].isalnum():
+        start -= 1
+    while end < len(text) and text[end].isalnum():
+        end += 1
+    return text[start:end]

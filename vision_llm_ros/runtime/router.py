@@ -42,9 +42,9 @@ class LanguageRouter:
 
         Args:
             llm: already on its device.
-            encoder: what sentences mean as a whole; None leaves the language model alone.
+            encoder: what is asked for, whatever of; None leaves the language model alone.
         """
-        self._encoder = encoder
+        self._encode = None if encoder is None else lambda phrases: torch.from_numpy(encoder.embed(phrases))
         self._llm, self.weights_hash = llm, weights_hash
         self._device = llm.base.embed_tokens.weight.device
         self._dtype = choose_dtype(runtime.dtype, self._device)
@@ -57,10 +57,8 @@ class LanguageRouter:
 
     def route(self, text: str) -> tuple[str, float]:
         """See `interfaces.SentenceRouter.route`."""
-        vectors = self._encoder.embed((text,)) if self._encoder is not None else None
         with self._lock, torch.inference_mode(), arithmetic(self._device, self._dtype):
-            meaning = None if vectors is None else torch.from_numpy(vectors[0]).to(self._device)
-            invocations, confidence = self._router.read(self._llm, text, meaning)
+            invocations, confidence = self._router.read(self._llm, text, self._encode)
         return write(invocations), confidence
 
 

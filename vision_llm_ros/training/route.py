@@ -1,4 +1,4 @@
-"""Learning to route: sentences drawn afresh for every step, their invocations told token by token."""
+"""Learning to route: sentences drawn afresh for every step, their tasks told word by word."""
 
 from __future__ import annotations
 
@@ -9,56 +9,96 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from vision_llm_ros.config import RouterConfig, RouterTrainConfig
-from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, REGIONS
+from vision_llm_ros.language.invocation import MODULES, REGIONS
 from vision_llm_ros.language.utterances import Utterance, draw
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import ADAPTER, END, IGNORED, Router, add_adapter, learned, words_of
+from vision_llm_ros.model.router import (
+    ADAPTER,
+    FIRST,
+    FIRST_TOLD,
+    IGNORED,
+    OUTSIDE,
+    TOLD,
+    WITHIN,
+    Router,
+    add_adapter,
+    learned,
+    words_of,
+)
 from vision_llm_ros.training.loop import Loop
 
 GROUP = 8
-LOSSES = ("module", "start", "end", "region")
+LOSSES = ("tag", "module", "region", "order")
 
 
 @dataclass(frozen=True)
 class RouteBatch:
-    """Sentences and what is to be decided; arguments and targets of `Router.forward`."""
+    """Sentences and what is to be decided of their N tasks, in the order in which they stand in the text.
+
+    Attributes:
+        ids, lengths: see `Router.forward`.
+        tags: int[B, T] what each token is; IGNORED where there is padding.
+        rows: int[N] the sentence of each task.
+        inside: bool[N, T] the tokens of each task.
+        modules, regions: int[N].
+        later: float[N] for the second of two tasks whether it comes first, 1 or 0; IGNORED for all others.
+        texts: the words of each task.
+    """
 
     ids: Tensor
     lengths: Tensor
+    tags: Tensor
+    rows: Tensor
+    inside: Tensor
     modules: Tensor
-    targets: dict[str, Tensor]
+    regions: Tensor
+    later: Tensor
+    texts: tuple[str, ...]
 
 
 def batch_of(tokenizer: Any, utterances: list[Utterance]) -> RouteBatch:
-    """Pad sentences to the longest; token 0 is the opening token, words count from 1."""
+    """Pad sentences to the longest."""
     read = [words_of(tokenizer, item.text) for item in utterances]
     longest = max(len(ids) for ids, _ in read)
-    steps = max(len(item.invocations) for item in utterances)
     ids = torch.zeros(len(read), longest, dtype=torch.long)
-    modules = torch.full((len(read), steps), END)
-    targets = {name: torch.full((len(read), steps), IGNORED) for name in LOSSES[1:]}
-    targets["module"] = torch.full((len(read), steps + 1), IGNORED)
+    tags = torch.full((len(read), longest), IGNORED)
+    tasks: list[tuple[int, Tensor, int, int, float, str]] = []
     for row, (item, (words, places)) in enumerate(zip(utterances, read, strict=True)):
         ids[row, : len(words)] = torch.tensor(words)
-        for step, (invocation, span) in enumerate(zip(item.invocations, item.spans, strict=True)):
-            modules[row, step] = targets["module"][row, step] = MODULES.index(invocation.module)
-            targets["region"][row, step] = REGIONS.index(invocation.region)
-            if invocation.module in INSTRUCTED:
-                targets["start"][row, step], targets["end"][row, step] = tokens_of(span, places)
-        if not item.refused:
-            targets["module"][row, len(item.invocations)] = END
-    return RouteBatch(ids, torch.tensor([len(words) for words, _ in read]), modules, targets)
+        tags[row, : len(words)] = OUTSIDE
+        for number, index in enumerate(sorted(range(len(item.tasks)), key=lambda index: item.tasks[index])):
+            inside = _tell(tags[row], places, item.tasks[index], item.spans[index])
+            part = item.invocations[index]
+            later = float(index == 0) if len(item.tasks) == 2 and number == 1 else IGNORED
+            module, region = MODULES.index(part.module), REGIONS.index(part.region)
+            tasks.append((row, inside, module, region, later, item.text[slice(*item.tasks[index])]))
+    rows, insides, modules, regions, laters, texts = zip(*tasks, strict=True)
+    return RouteBatch(
+        ids,
+        torch.tensor([len(words) for words, _ in read]),
+        tags,
+        torch.tensor(rows),
+        torch.stack(insides),
+        torch.tensor(modules),
+        torch.tensor(regions),
+        torch.tensor(laters, dtype=torch.float32),
+        texts,
+    )
 
 
-def tokens_of(span: tuple[int, int] | None, places: list[tuple[int, int]]) -> tuple[int, int]:
-    """First and last token that a span of characters touches, counted from 1; (0, 0) for none."""
-    if span is None:
-        return 0, 0
-    touched = [place for place, (start, end) in enumerate(places, 1) if start < span[1] and end > span[0]]
-    return touched[0], touched[-1]
+def _tell(tags: Tensor, places: list[tuple[int, int]], task: tuple[int, int], told: tuple[int, int] | None) -> Tensor:
+    """Write the tags of one task; which tokens are of it, bool[T]."""
+    inside = torch.zeros(len(tags), dtype=torch.bool)
+    for place, (start, end) in enumerate(places):
+        if start >= task[1] or end <= task[0]:
+            continue
+        first, instructed = not inside.any(), told is not None and start < told[1] and end > told[0]
+        tags[place] = (FIRST_TOLD if first else TOLD) if instructed else (FIRST if first else WITHIN)
+        inside[place] = True
+    return inside
 
 
 def build(config: RouterConfig, llm: LanguageModel) -> Router:
@@ -69,8 +109,14 @@ def build(config: RouterConfig, llm: LanguageModel) -> Router:
     return router
 
 
+def means_of(states: Tensor, batch: RouteBatch) -> Tensor:
+    """Mean states float[N, D] of the batch's tasks, of states float[B, T, D]."""
+    inside = batch.inside.to(states.device).unsqueeze(-1)
+    return (states[batch.rows.to(states.device)] * inside).sum(1) / inside.sum(1)
+
+
 class RouteTrainer(Loop[RouteBatch]):
-    """The loop over drawn sentences."""
+    """The loop over drawn sentences; the text encoder is heard only afterwards, see `route_fit`."""
 
     parts = LOSSES
     config: RouterTrainConfig
@@ -104,15 +150,19 @@ class RouteTrainer(Loop[RouteBatch]):
 
     def loss(self, batch: RouteBatch) -> tuple[Tensor, dict[str, float]]:
         with self.llm.using(ADAPTER):
-            decided = self.router(
-                self.llm, batch.ids.to(self.device), batch.lengths.to(self.device), batch.modules.to(self.device)
+            states, tags = self.router(self.llm, batch.ids.to(self.device), batch.lengths.to(self.device))
+        means = means_of(states, batch)
+        begins = states[batch.rows, batch.inside.int().argmax(1)]
+        ordered = batch.later != IGNORED
+        later = self.router.later(begins)[:, 0]
+        losses = {
+            "tag": cross_entropy(tags.flatten(0, 1), batch.tags.to(self.device).flatten(), ignore_index=IGNORED),
+            "module": cross_entropy(self.router.modules_of(means), batch.modules.to(self.device)),
+            "region": cross_entropy(self.router.region(means), batch.regions.to(self.device)),
+            "order": binary_cross_entropy_with_logits(
+                later, batch.later.clamp(min=0).to(self.device), ordered.float().to(self.device), reduction="sum"
             )
-        losses = {name: _mean_loss(decided[name], batch.targets[name].to(self.device)) for name in LOSSES}
+            / ordered.sum().clamp(min=1).to(self.device),
+        }
         total = torch.stack([losses[name] for name in LOSSES]).sum()
         return total, {name: float(value.detach()) for name, value in losses.items()}
-
-
-def _mean_loss(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Cross-entropy over what is wanted; 0 where nothing is."""
-    known = (wanted != IGNORED).sum().clamp(min=1)
-    return cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=IGNORED, reduction="sum") / known

@@ -1,4 +1,4 @@
-"""The last touch of a router: its module head learns once more, with the text encoder's view of the whole sentence.
+"""The last touch of a router: its module heads learn once more, with the text encoder's view of every task.
 
 Everything else stays as the loop left it, so that a sentence passes the language model once and thousands of steps
 cost seconds.
@@ -10,67 +10,63 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, dropout
 
-from vision_llm_ros.interfaces import TextSimilarity
 from vision_llm_ros.language.utterances import Utterance
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import ADAPTER, IGNORED, Router
-from vision_llm_ros.training.route import GROUP, batch_of
+from vision_llm_ros.model.router import ADAPTER, Encode, Router, meanings
+from vision_llm_ros.training.route import GROUP, batch_of, means_of
 
-STEPS, LEARNING_RATE, DECAY, DROPOUT = 600, 3e-3, 0.02, 0.3
+BATCH, LEARNING_RATE, DECAY, SMOOTHING = 512, 3e-3, 0.05, 0.05
+DROPOUT, VIEW_DROPOUT = 0.2, 0.15
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Decisions about modules.
+    """Tasks of sentences.
 
     Attributes:
-        states: float[N, D] of the language model where each is taken.
-        meaning: float[N, M] of its sentence; zero but for the first decision.
-        wanted: int[N].
+        means: float[N, D] of the language model's states.
+        meaning: float[N, M] of the text encoder.
+        modules: int[N].
     """
 
-    states: Tensor
+    means: Tensor
     meaning: Tensor
-    wanted: Tensor
+    modules: Tensor
 
 
 @torch.no_grad()
-def look(router: Router, llm: LanguageModel, encoder: TextSimilarity, items: list[Utterance]) -> Decided:
+def look(router: Router, llm: LanguageModel, encode: Encode, items: list[Utterance]) -> Decided:
     """What the frozen models make of sentences."""
     items = sorted(items, key=lambda item: len(item.text))
-    device = router.rows.weight.device
-    states, meanings, wanted = [], [], []
+    device = router.opening.device
+    means, meaning, modules = [], [], []
     for start in range(0, len(items), GROUP):
-        some = items[start : start + GROUP]
-        batch = batch_of(llm.tokenizer, some)
+        batch = batch_of(llm.tokenizer, items[start : start + GROUP])
         with llm.using(ADAPTER):
-            seen = router(llm, batch.ids.to(device), batch.lengths.to(device), batch.modules.to(device))["states"]
-        vectors = torch.from_numpy(encoder.embed(tuple(item.text for item in some))).to(device)
-        meaning = torch.zeros(*seen.shape[:2], vectors.shape[1], device=device)
-        meaning[:, 0] = vectors
-        target = batch.targets["module"].to(device)
-        known = target != IGNORED
-        states.append(seen[known])
-        meanings.append(meaning[known])
-        wanted.append(target[known])
-    return Decided(torch.cat(states), torch.cat(meanings), torch.cat(wanted))
+            states, _ = router(llm, batch.ids.to(device), batch.lengths.to(device))
+        means.append(means_of(states, batch))
+        meaning.append(meanings(list(batch.texts), encode).to(device))
+        modules.append(batch.modules.to(device))
+    return Decided(torch.cat(means), torch.cat(meaning), torch.cat(modules))
 
 
-def fit(router: Router, decided: Decided, seed: int = 0, steps: int = STEPS) -> float:
-    """Learn the module head on both views; the last loss."""
+def fit(router: Router, decided: Decided, steps: int, seed: int = 0) -> float:
+    """Learn the module heads on both views; the last loss."""
     generator = torch.Generator().manual_seed(seed)
-    heads = [*router.module.parameters(), *router.meaning.parameters()]
+    torch.manual_seed(seed)
+    heads = [*router.seen.parameters(), *router.meant.parameters(), *router.module.parameters()]
     optimizer = torch.optim.AdamW(heads, lr=LEARNING_RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss = torch.zeros(())
     for _ in range(steps):
+        some = torch.randint(0, len(decided.modules), (BATCH,), generator=generator).to(decided.modules.device)
         # now and then one view alone, so that neither is leant on for what the other tells better
-        drawn = torch.rand(len(decided.wanted), 2, generator=generator).to(decided.states.device)
-        states = decided.states * (drawn[:, :1] >= DROPOUT * (decided.meaning.abs().sum(1, keepdim=True) > 0))
-        logits = router.modules(states, decided.meaning * (drawn[:, 1:] >= DROPOUT))
-        loss = cross_entropy(logits, decided.wanted)
+        kept = (torch.rand(BATCH, 2, generator=generator) >= VIEW_DROPOUT).float().to(decided.means.device)
+        means = dropout(decided.means[some], DROPOUT) * kept[:, :1]
+        meaning = dropout(decided.meaning[some], DROPOUT) * kept[:, 1:]
+        loss = cross_entropy(router.modules_of(means, meaning), decided.modules[some], label_smoothing=SMOOTHING)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

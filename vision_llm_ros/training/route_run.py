@@ -1,4 +1,4 @@
-"""A router's run on disk: its settings, its calibration, its export."""
+"""A router's run on disk: its settings, its last touch, its calibration, its export."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.utterances import utterances
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import Router, learned
+from vision_llm_ros.model.router import ADAPTER, Encode, Router, learned
 from vision_llm_ros.training.route import build
+from vision_llm_ros.training.route_fit import fit, look
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
 CALIBRATED_ON = 400
 
 
-def export(source: Path, out: Path, llm: LanguageModel, text: str = "") -> weights.Manifest[RouterConfig]:
+def export(
+    source: Path, out: Path, llm: LanguageModel, encode: Encode, text: str = ""
+) -> weights.Manifest[RouterConfig]:
     """Write the averaged weights of a run as the part `router` of a weights folder.
 
-    The threshold is chosen on forms of sentences that were not learnt from.
+    Its heads learn once more with the text encoder, and the threshold is chosen on forms of sentences that were not
+    learnt from.
 
     Raises:
         WeightsError: no checkpoint, or it is damaged.
@@ -33,21 +37,29 @@ def export(source: Path, out: Path, llm: LanguageModel, text: str = "") -> weigh
     """
     saved = read_checkpoint(source)
     config, train, about = read_run(source)
-    router = build(config, llm)
+    router = build(config, llm).eval()
     weights.fill(learned(router, llm), saved["average"], str(source))
+    kept = {key: value.clone() for key, value in saved["average"].items()}
     llm.base.eval()
-    threshold = calibrate(router.eval(), llm, train.right, train.seed)
+    with torch.no_grad():
+        llm.merge(ADAPTER)
+    decided = look(router, llm, encode, list(utterances("learnt", train.fit_sentences, train.seed + 1)))
+    fit(router, decided, train.fit_steps, train.seed)
+    kept |= {f"network.{key}": value for key, value in router.state_dict().items()}
+    threshold = calibrate(router, llm, encode, train.right, train.seed)
     notes = {**about, "steps": saved["step"], "batch_size": train.batch_size, "seed": train.seed}
     config = dataclasses.replace(config, threshold=threshold)
-    return weights.save(out, config, saved["average"], (), notes | ({"text": text} if text else {}))
+    return weights.save(out, config, kept, (), notes | ({"text": text} if text else {}))
 
 
 @torch.no_grad()
-def calibrate(router: Router, llm: LanguageModel, right: float, seed: int, count: int = CALIBRATED_ON) -> float:
+def calibrate(
+    router: Router, llm: LanguageModel, encode: Encode, right: float, seed: int, count: int = CALIBRATED_ON
+) -> float:
     """The least probability from which readings of unlearnt forms are right in a share of `right`, 0..1."""
     read = []
     for wanted in utterances("choosing", count, seed):
-        invocations, confidence = router.read(llm, wanted.text)
+        invocations, confidence = router.read(llm, wanted.text, encode)
         refused = any(item.refused for item in invocations)
         same = tuple(item.module for item in invocations) == wanted.modules
         read.append((confidence, same or (refused and wanted.refused)))

@@ -1,0 +1,41 @@
+"""What is asked for apart from what it is asked of: "count the red mugs" as "count the red things"."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from vision_llm_ros.language.lexicon import plural
+from vision_llm_ros.language.verbs import VERBS
+from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
+
+# nouns that are also verbs, or that a request speaks of as such: of pictures, of their faults, of places and parts
+_TELLING = frozenset(
+    """photo photograph picture drawing camera frame mask box video watch track light switch painting poster text label
+    shadow rain snow water screen map button sign scale figure point ground back hand head face eye arm leg""".split()
+)
+_WORD = re.compile(r"[A-Za-z][\w'-]*|[^A-Za-z]+")
+_LONGEST = 5  # three words and the two gaps between them
+
+
+def without_things(text: str) -> str:
+    """Put "thing" or "things" in the place of every thing of the word lists."""
+    words, plain = _WORD.findall(text), []
+    place = 0
+    while place < len(words):
+        for count in range(_LONGEST, 0, -2):
+            said = "".join(words[place : place + count]).lower()
+            if said in _things():
+                plain.append(_things()[said])
+                place += count
+                break
+        else:
+            plain.append(words[place])
+            place += 1
+    return "".join(plain)
+
+
+@lru_cache(maxsize=1)
+def _things() -> dict[str, str]:
+    names = [name for name in (*COCO_CLASSES, *COMMON_NOUNS) if name not in _TELLING | VERBS]
+    return {plural(name).lower(): "things" for name in names} | {name.lower(): "thing" for name in names}
