@@ -235,3 +235,36 @@ def test_stop_is_refused_for_a_single_picture(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setitem(sys.modules, f"vision_llm_ros.{name}", module)
     with pytest.raises(CommandError, match="nothing to stop"):
         perceive.understand("stop")
+
+
+def test_back_ends_and_their_checkpoints_reach_the_engine(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[RuntimeConfig] = []
+
+    def load(preset: str, runtime: RuntimeConfig) -> OneBoxEngine:
+        given.append(runtime)
+        return OneBoxEngine()
+
+    monkeypatch.setattr(perceive, "load", load)
+    options = ["--backend", "detect=experts", "--backend", "caption=mine", "--expert-detector", str(tmp_path)]
+    assert main(["perceive", str(picture), "--say", "find every dog", *options]) == 0
+    assert (given[0].backends, given[0].expert_detector) == (("detect=experts", "caption=mine"), str(tmp_path))
+
+
+def test_what_the_grammar_does_not_know_is_read_by_the_engines_language_model(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Reader:
+        threshold = 0.5
+
+        def route(self, text: str) -> tuple[str, float]:
+            return "<module>detect</module><instruction>the mugs</instruction><region></region>", 0.8
+
+    engine = OneBoxEngine()
+    engine.router = Reader()  # type: ignore[attr-defined]
+    monkeypatch.setattr(perceive, "load", lambda *_: engine)
+    say = "be so good as to rootle about until the mugs come to light"
+    assert main(["perceive", str(picture), "--say", say, "--json"]) == 0
+    command = json.loads(capsys.readouterr().out)["command"]
+    assert (command["classes"], command["read_by"], command["confidence"]) == (["mug"], "language model", 0.8)

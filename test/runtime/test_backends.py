@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from experts import write_detector, write_restorer, write_segmenter
+from experts import write_detector, write_grounding_dino, write_restorer, write_segmenter, write_vlm
 from fakes import FakeEngine
 
 import vision_llm_ros
@@ -80,6 +80,25 @@ def test_a_restored_frame_has_the_size_of_its_source(experts: Experts) -> None:
     (answer,) = experts.perceive(FRAME, (TaskSpec(Task.RESTORE),))
     assert answer.restored is not None
     assert answer.restored.image_rgb_u8.shape == FRAME.image_rgb_u8.shape
+
+
+def test_grounding_dino_finds_the_commands_classes_too(tmp_path: Path) -> None:
+    runtime = replace(CPU, expert_detector=str(write_grounding_dino(tmp_path / "dino")))
+    (answer,) = Experts(runtime).perceive(FRAME, (COLOURS,))
+    assert answer.status in (Status.OK, Status.NOTHING_FOUND)
+    for found in answer.detections:
+        x_min, y_min, x_max, y_max = found.box_xyxy_px
+        assert found.label in COLOURS.classes and 0 <= x_min < x_max <= 100 and 0 <= y_min < y_max <= 60
+
+
+def test_a_vlm_tells_and_answers_with_a_confidence(tmp_path: Path) -> None:
+    runtime = replace(CPU, expert_vlm=str(write_vlm(tmp_path / "vlm")), expert_tokens=3)
+    specs = (TaskSpec(Task.CAPTION), TaskSpec(Task.ANSWER, phrase="what is it?", region=(0.0, 0.0, 0.5, 1.0)))
+    told, answered = Experts(runtime).perceive(FRAME, specs)
+    for answer in (told, answered):
+        assert answer.caption is not None and 0 < answer.caption.score < 1
+    assert told.caption is not None and answered.caption is not None
+    assert (told.caption.question, answered.caption.question) == ("", "what is it?")
 
 
 def test_a_task_without_a_checkpoint_is_not_served(experts: Experts) -> None:

@@ -159,6 +159,22 @@ def test_nothing_found_is_said(tiny_model: VisionLLM, frame: Frame) -> None:
         assert answer.detections == ()
 
 
+def test_words_are_encoded_once(tiny_model: VisionLLM, frame: Frame, monkeypatch: pytest.MonkeyPatch) -> None:
+    encode, encoded = tiny_model.text_encoder.encode, []
+
+    def count(phrases: tuple[str, ...]) -> torch.Tensor:
+        encoded.extend(phrases)
+        return encode(phrases)
+
+    monkeypatch.setattr(tiny_model.text_encoder, "encode", count)
+    engine, spec = engine_of(tiny_model), detect("a green mug", "a blue plate")
+    engine.perceive(frame, (spec,))
+    assert {"a green mug", "a blue plate"} <= set(encoded)
+    encoded.clear()
+    engine.perceive(frame, (spec,))
+    assert encoded == []
+
+
 def test_overlapping_boxes_of_a_class_are_reported_once(tiny_model: VisionLLM, frame: Frame) -> None:
     (loose,) = engine_of(tiny_model).perceive(frame, (detect("dog"),))
     (tight,) = engine_of(tiny_model, iou_threshold=0.0).perceive(frame, (detect("dog"),))

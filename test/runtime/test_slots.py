@@ -12,6 +12,12 @@ def test_newest_frame_wins_and_the_older_one_is_counted() -> None:
     assert (slot.offered, slot.taken, slot.last_offer_s) == (2, 1, 2.0)
 
 
+def test_a_frame_is_taken_once() -> None:
+    slot: LatestFrameSlot[str] = LatestFrameSlot()
+    slot.offer("frame", 1.0)
+    assert (slot.take(), slot.take(), slot.taken) == ("frame", None, 1)
+
+
 def test_empty_slot_gives_nothing_and_counts_nothing() -> None:
     slot: LatestFrameSlot[str] = LatestFrameSlot()
     assert slot.take() is None and slot.taken == 0 and slot.last_offer_s is None

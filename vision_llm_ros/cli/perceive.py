@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_llm_ros.config import RuntimeConfig
+from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.config import ExpertsConfig, RuntimeConfig
 from vision_llm_ros.errors import CommandError, ConfigError, InputError, UnsupportedTaskError
 from vision_llm_ros.interfaces import Box, Engine, Frame, Mask, Mode, Perception, Prompt, TaskSpec
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from vision_llm_ros.runtime.plans import Steps
 
+_EXPERTS = tuple(entry.name for entry in dataclasses.fields(ExpertsConfig) if entry.name.startswith("expert_"))
 HELP = "answer one sentence about one picture, without ROS running"
 
 
@@ -42,7 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, shape, told in MARKS:
         mark.add_argument(f"--{name}", metavar=shape, help=f"{told}, fractions 0..1")
     parser.add_argument("--model", default="nano", help="preset name or YAML file (default: nano)")
+    parser.add_argument("--weights", default="", help="folder of trained weights (default: those of the package)")
     parser.add_argument("--device", default=RuntimeConfig().device, help="auto, cpu or cuda:N (default: auto)")
+    told = "who answers a task instead of the model, e.g. detect=experts; repeatable"
+    parser.add_argument("--backend", action="append", default=[], metavar="TASK=NAME", help=told)
+    add_settings(parser.add_argument_group("checkpoints of the back end experts"), RuntimeConfig, _EXPERTS)
     parser.add_argument("--threshold", type=float, metavar="SCORE", help="report nothing below this score, 0..1")
 
 
@@ -153,8 +159,12 @@ def perceive(engine: Engine, image_rgb_u8: NDArray[np.uint8], spec: TaskSpec) ->
 
 
 def _runtime(args: argparse.Namespace) -> RuntimeConfig:
-    chosen = RuntimeConfig(device=args.device)
-    return chosen if args.threshold is None else dataclasses.replace(chosen, score_threshold=args.threshold)
+    chosen = given_settings(
+        args, RuntimeConfig, _EXPERTS, weights=args.weights, device=args.device, backends=tuple(args.backend)
+    )
+    if args.threshold is None:
+        return chosen
+    return dataclasses.replace(chosen, score_threshold=args.threshold, mask_threshold=args.threshold)
 
 
 def _draw(path: Path, image: NDArray[np.uint8], steps: Steps, command: str, note: str) -> None:
