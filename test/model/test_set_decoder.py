@@ -219,6 +219,16 @@ def test_without_the_region_prior_the_language_model_answers_alone(tiny_folder: 
     assert close(first, model.decoder.class_logits(hidden, words.prefix, other))
 
 
+@torch.inference_mode()
+def test_a_prior_of_boxes_alone_leaves_the_classes_to_the_language_model(tiny_folder: Path, decoded: Case) -> None:
+    _, tokens, _ = decoded
+    model = build_tiny(tiny_folder, class_prior=False).double()
+    prefix, hidden = model.read(instruction()).prefix, torch.randn(2, 12, 48, dtype=torch.float64)
+    other = replace(tokens, class_logits=tokens.class_logits + 1)
+    assert close(*(model.decoder.class_logits(hidden, prefix, seen) for seen in (tokens, other)))
+    assert model.decoder.location_prior(tokens, 2).std() > 0
+
+
 def test_an_instruction_that_defines_no_class_is_refused(exact_model: VisionLLM) -> None:
     with pytest.raises(ConfigError, match="defines its classes"):
         exact_model.decoder.read_instruction(exact_model.llm, Instruction(instruction().task, "", text="find it"))

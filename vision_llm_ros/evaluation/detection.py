@@ -20,6 +20,7 @@ from vision_llm_ros.training.datasets import Instance, Picture
 
 RECALLS = np.linspace(0.0, 1.0, 101)
 BOOTSTRAP_ROUNDS = 300
+IOU_THRESHOLDS = 10
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,24 @@ def mask_metrics(
     }
 
 
+def resampled_ap(
+    pictures: Sequence[Picture],
+    instances: Sequence[Instance],
+    findings: Sequence[Finding],
+    categories: Mapping[int, str],
+    seed: int = 0,
+) -> list[float]:
+    """Box AP of resampled pictures. The draws depend on seed and number of pictures alone: two models' values differ
+    pair by pair on the same pictures (paired bootstrap)."""
+    return _judge(pictures, instances, findings, categories, "bbox").resampled(seed, IOU_THRESHOLDS)
+
+
+def percentiles(values: Sequence[float]) -> list[float]:
+    """The 95 % interval [low, high] of bootstrap values."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return [round(float(low), 9), round(float(high), 9)]
+
+
 def average_precision(found: NDArray[np.bool_], weight: NDArray[np.float64], objects: float) -> float:
     """101-point AP of findings sorted by falling score.
 
@@ -100,16 +119,25 @@ def average_precision(found: NDArray[np.bool_], weight: NDArray[np.float64], obj
 
 @dataclass(frozen=True)
 class _Sorted:
-    """Findings of one class at IoU 0.5, by falling score, and the objects per picture."""
+    """Findings of one class by falling score, and the objects per picture.
+
+    Attributes:
+        found, counted: bool[T, N] at IoU 0.50, 0.55, ...: matched an object; is neither hit nor miss if not counted.
+    """
 
     found: NDArray[np.bool_]
+    counted: NDArray[np.bool_]
     picture: NDArray[np.int64]
     objects: NDArray[np.float64]
 
-    def ap50(self, times: NDArray[np.float64]) -> float:
-        """AP when picture i counts `times[i]` times; NaN when no object is left."""
+    def ap(self, times: NDArray[np.float64], thresholds: int) -> float:
+        """Mean AP over the first thresholds when picture i counts `times[i]` times; NaN when no object is left."""
         objects = float(times @ self.objects)
-        return average_precision(self.found, times[self.picture], objects) if objects > 0 else float("nan")
+        if objects <= 0:
+            return float("nan")
+        weights = times[self.picture] * self.counted[:thresholds]
+        found = self.found[:thresholds]
+        return float(np.mean([average_precision(*one, objects) for one in zip(found, weights, strict=True)]))
 
 
 @dataclass(frozen=True)
@@ -143,14 +171,17 @@ class _Judged:
         """95 % bootstrap interval of AP50 over pictures: they are drawn anew with replacement."""
         if not self.objects or not any(self.objects.values()):
             return None
+        return percentiles(self.resampled(seed, 1))
+
+    def resampled(self, seed: int, thresholds: int) -> list[float]:
+        """Mean AP over classes and the first thresholds, each time over other pictures drawn with replacement."""
         rng = np.random.default_rng(seed)
         even = np.full(self.picture_count, 1.0 / self.picture_count)
         values = []
         for _ in range(BOOTSTRAP_ROUNDS):
             times = rng.multinomial(self.picture_count, even).astype(float)
-            values.append(np.nanmean([part.ap50(times) for part in self.per_picture] or [np.nan]))
-        low, high = np.nanpercentile(values, [2.5, 97.5])
-        return [round(float(low), 9), round(float(high), 9)]
+            values.append(float(np.nanmean([part.ap(times, thresholds) for part in self.per_picture] or [np.nan])))
+        return values
 
 
 def _judge(
@@ -186,7 +217,7 @@ def _judge(
 
 
 def _sorted(run: Any, class_count: int, picture_count: int) -> tuple[_Sorted, ...]:
-    """Matches at IoU 0.5 over all object sizes, one entry per class that has objects."""
+    """Matches over all object sizes, one entry per class that has objects."""
     areas = len(run.params.areaRng)
     parts = []
     for place in range(class_count):
@@ -197,12 +228,11 @@ def _sorted(run: Any, class_count: int, picture_count: int) -> tuple[_Sorted, ..
             continue
         filled = [(index, cell) for index, cell in enumerate(cells) if cell is not None]
         scores = np.concatenate([np.asarray(cell["dtScores"], float) for _, cell in filled])
-        found = np.concatenate([_flags(cell["dtMatches"][0]) for _, cell in filled])
-        ignored = np.concatenate([_flags(cell["dtIgnore"][0]) for _, cell in filled])
+        found = np.concatenate([_flags(cell["dtMatches"]).reshape(IOU_THRESHOLDS, -1) for _, cell in filled], 1)
+        ignored = np.concatenate([_flags(cell["dtIgnore"]).reshape(IOU_THRESHOLDS, -1) for _, cell in filled], 1)
         picture = np.concatenate([np.full(len(cell["dtScores"]), index) for index, cell in filled])
         order = np.argsort(-scores, kind="mergesort")
-        order = order[~ignored[order]]
-        parts.append(_Sorted(found[order], picture[order].astype(np.int64), objects))
+        parts.append(_Sorted(found[:, order], ~ignored[:, order], picture[order].astype(np.int64), objects))
     return tuple(parts)
 
 

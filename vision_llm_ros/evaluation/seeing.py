@@ -47,7 +47,7 @@ def detect(
         seen.append(picture)
         if trial.engine is not None:
             (answer,) = trial.ask(str(picture.path), image, (spec,))
-            listed = _findings(trial, picture, answer, categories)
+            listed = findings(trial, picture, answer, categories)
             unlisted += len(answer.detections) - len(listed)
             found["model"] += listed
         if priors:
@@ -91,8 +91,8 @@ def polygon(
     for picture, image in trial.read(complete, "polygon"):
         seen.append(_measured(picture, image))
         outlines, boxes = trial.ask(str(picture.path), image, specs)
-        outlined += _findings(trial, picture, outlines, categories)
-        boxed += _findings(trial, picture, boxes, categories)
+        outlined += findings(trial, picture, outlines, categories)
+        boxed += findings(trial, picture, boxes, categories)
     trial.finish()
     instances = dataset.of_pictures(item.image_id for item in seen)
     masks = mask_metrics(seen, instances, outlined, categories, trial.seed)
@@ -159,7 +159,7 @@ def sentences_by_picture(
         yield picture, image, by_image[picture.image_id]
 
 
-def _findings(trial: Trial, picture: Picture, answer: Perception, categories: Mapping[int, str]) -> list[Finding]:
+def findings(trial: Trial, picture: Picture, answer: Perception, categories: Mapping[int, str]) -> list[Finding]:
     """The answer's detections of listed classes; others are named in the notes."""
     ids = {name: key for key, name in categories.items()}
     stray = {item.label for item in answer.detections} - set(ids)

@@ -188,7 +188,7 @@ class SetDecoder(nn.Module):
         pointers = self.pointer_query(hidden) @ self.pointer_key(prefix.class_states).T
         listed = listed + pointers / math.sqrt(_POINTER_WIDTH)
         background = hidden @ self.background.unsqueeze(-1) + self.background_bias
-        if self.config.region_prior:
+        if self.config.region_prior and self.config.class_prior:
             listed = listed + tokens.class_logits
         return torch.cat([listed, background], -1)
 

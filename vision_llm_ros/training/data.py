@@ -55,7 +55,7 @@ class DetectionData:
 
     def __init__(
         self,
-        annotations: Path,
+        annotations: Path | InstanceSet,
         images: Path,
         referring: Sequence[Path] = (),
         side_px: int = 300,
@@ -63,31 +63,35 @@ class DetectionData:
         stretch: bool = True,
         location_range: int = 512,
         class_tokens: int = MAX_CLASSES,
+        augmented: bool = True,
     ) -> None:
         """Read the annotation files; pictures are read when drawn.
 
         Args:
+            annotations: COCO file, or what was read from one.
             side_px: side of the network's square input; `stretch` as in ModelConfig.
             location_range: half the number of location bins, told in the instructions.
             class_tokens: how many the network has; no more classes are listed at once.
             randomness: False lists every class in the same order, words and tokens at each step (for an ablation).
+            augmented: False leaves pictures as they are, so that frozen features of them can be kept.
         Raises:
             InputError: a file is missing or damaged, or there is nothing to learn from.
         """
         self.side_px, self.stretch = side_px, stretch
-        self.randomness, self.location_range = randomness, location_range
+        self.randomness, self.location_range, self.augmented = randomness, location_range, augmented
         self.class_tokens = min(class_tokens, MAX_CLASSES)
-        self.dataset: InstanceSet = load_instances(annotations, images)
+        self.dataset = annotations if isinstance(annotations, InstanceSet) else load_instances(annotations, images)
         self.names = tuple(self.dataset.categories.values())
+        told = "The annotations" if isinstance(annotations, InstanceSet) else annotations
         if not self.dataset.pictures or not self.names:
-            raise InputError(f"{annotations}: expected pictures and categories, got none")
+            raise InputError(f"{told}: expected pictures and categories, got none")
         self._label = {category: index for index, category in enumerate(self.dataset.categories)}
         self._of_picture: dict[int, list[int]] = {picture.image_id: [] for picture in self.dataset.pictures}
         for index, item in enumerate(self.dataset.instances):
             self._of_picture[item.image_id].append(index)
         self.pictures = [picture for picture in self.dataset.pictures if self._of_picture[picture.image_id]]
         if not self.pictures:
-            raise InputError(f"{annotations}: none of {len(self.dataset.pictures)} pictures has an annotated object")
+            raise InputError(f"{told}: none of {len(self.dataset.pictures)} pictures has an annotated object")
         self._unreadable: set[Path] = set()
         self._chance = self._balanced()
         self._outlined = [
@@ -106,14 +110,17 @@ class DetectionData:
     def for_model(
         cls,
         config: ModelConfig,
-        annotations: Path,
+        annotations: Path | InstanceSet,
         images: Path,
         referring: Sequence[Path] = (),
         randomness: bool = True,
+        augmented: bool = True,
     ) -> DetectionData:
         """The data in the form that a network of this configuration reads. Raises as the constructor."""
         bins, side = config.location_bins // 2, config.image_size_px
-        return cls(annotations, images, referring, side, randomness, config.stretch, bins, config.class_tokens)
+        return cls(
+            annotations, images, referring, side, randomness, config.stretch, bins, config.class_tokens, augmented
+        )
 
     @property
     def expressions(self) -> int:
@@ -208,6 +215,8 @@ class DetectionData:
 
     def _augmented(self, position: int, rng: np.random.Generator) -> Sample:
         sample = self._load_or_other(position, rng)
+        if not self.augmented:
+            return sample
         if rng.random() < 0.3 and self._outlined:
             sample = paste(sample, self._load_or_other(int(rng.choice(self._outlined)), rng), rng)
         if rng.random() < 0.5:

@@ -224,6 +224,19 @@ def choose_classes(dataset: InstanceSet, wanted: str) -> dict[int, str]:
     return chosen or dict(dataset.categories)
 
 
+def narrow(dataset: InstanceSet, classes: str, limit: int, seed: int) -> InstanceSet:
+    """Objects of some classes, and at most `limit` (0: all) of the pictures that show one.
+
+    Raises:
+        ConfigError: see `choose_classes`.
+    """
+    categories = choose_classes(dataset, classes)
+    shown = {item.image_id for item in dataset.instances if item.category_id in categories}
+    pictures = choose_some([picture for picture in dataset.pictures if picture.image_id in shown], limit, seed)
+    instances = dataset.of_pictures(picture.image_id for picture in pictures)
+    return InstanceSet(tuple(pictures), tuple(i for i in instances if i.category_id in categories), categories)
+
+
 def choose_some(items: Sequence[Any], limit: int, seed: int) -> list[Any]:
     """At most `limit` items (0: all), drawn with the seed, in their own order."""
     if limit < 0:
