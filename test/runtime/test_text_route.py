@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import transformers
 from blips import RUNTIME, TOLD, build_engine, build_route, stirred, write_part
 from miniature import build_tiny, pictures
 
@@ -294,3 +295,23 @@ def test_an_engine_without_the_route_cannot_match(engine: TorchEngine) -> None:
 
 def _manifest(engine: TorchEngine) -> weights.Manifest[ModelConfig]:
     return weights.Manifest(engine.config, {"x": "0"}, ("detect",), {})
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "clip"])
+def test_published_vision_transformers_serve_all_three_tasks(kind: str, tmp_path: Path, frame: Frame) -> None:
+    """BLIP-2's encoder is such a one, and 32 queries are its number."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    sizes |= {"image_size": 56, "patch_size": 14}
+    torch.manual_seed(0)
+    if kind == "clip":
+        vision: torch.nn.Module = transformers.CLIPVisionModel(transformers.CLIPVisionConfig(**sizes))
+    else:
+        vision = transformers.Dinov2Model(transformers.Dinov2Config(**sizes))
+    vision.save_pretrained(tmp_path / kind)
+    places = {"backbone": "hub", "backbone_source": str(tmp_path / kind), "image_size_px": 112}
+    model = build_tiny(tmp_path, **places, text_mode="trained")
+    folder = write_part(tmp_path / "weights", model, replace(TOLD, num_queries=32))
+    engine = build_engine(load_route(folder, model, RUNTIME))
+    for task, phrase in ((Task.CAPTION, ""), (Task.ANSWER, "how many dogs are there?"), (Task.MATCH, "a dog")):
+        answer = one(engine, frame, task, phrase)
+        assert (answer.status, bool(told(answer).text)) == (Status.OK, True)

@@ -13,6 +13,7 @@ from tiny import write_shapes
 
 from vision_llm_ros.config import AlignConfig, PairConfig, PromptConfig
 from vision_llm_ros.errors import InputError
+from vision_llm_ros.language.questions import understand
 from vision_llm_ros.model.blip import Blip
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.prompt_writer import IGNORED, PromptWriter
@@ -25,7 +26,7 @@ from vision_llm_ros.training.exchange import exchange
 from vision_llm_ros.training.pairs import PairData, PairTrainer, remember
 from vision_llm_ros.training.prompted import PromptData, PromptTrainer
 from vision_llm_ros.training.qformer_features import compute
-from vision_llm_ros.training.question_data import make_questions, measure_colours
+from vision_llm_ros.training.question_data import FORMS, make_questions, measure_colours
 from vision_llm_ros.training.scene_fit import fit_scene, fit_tags, frequent_words
 from vision_llm_ros.training.weigh import weigh
 
@@ -236,6 +237,14 @@ def test_questions_are_balanced_and_true(folder: Path, data: AlignData) -> None:
     yes = sum(q.answer == "yes" for q in questions if q.kind == "presence")
     assert yes == sum(q.answer == "no" for q in questions if q.kind == "presence") > 0
     assert {"presence", "count", "side", "colour"} == {question.kind for question in questions}
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_every_form_of_a_question_is_understood(kind: str) -> None:
+    assert len(set(FORMS[kind])) == len(FORMS[kind]) >= 5
+    for form in FORMS[kind]:
+        asked = understand(form.format(a="a", one="traffic light", many="traffic lights"))
+        assert (asked.kind, asked.label) == (kind, "traffic light"), form
 
 
 def test_a_question_is_wanted_only_behind_its_words(

@@ -1,4 +1,7 @@
-"""Questions with answers derived from annotated objects: presence, count, side, colour."""
+"""Questions with answers derived from annotated objects: presence, count, side, colour.
+
+Each is put in one of several forms, so that no wording is learnt (InstructBLIP, appendix: ten and more a task).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,28 @@ from vision_llm_ros.language.questions import NUMBERS, SIDES
 from vision_llm_ros.model.colours import main_colour
 from vision_llm_ros.training.datasets import Instance, InstanceSet, Picture
 
-_FORMS = {
-    "presence": ("is there {a} {one} in the picture?", "is there {a} {one}?", "can you see {a} {one}?"),
-    "count": ("how many {many} are there?", "how many {many} are in the picture?", "how many {many} can you see?"),
-    "side": ("is the {one} on the left or on the right?",),
-    "colour": ("what color is the {one}?",),
+FORMS = {
+    "presence": (
+        *("is there {a} {one} in the picture?", "is there {a} {one}?", "is there {a} {one} here?"),
+        *("can you see {a} {one}?", "do you see {a} {one} in the image?", "could you see {a} {one} in this scene?"),
+        *("does the picture show {a} {one}?", "does this scene contain {a} {one}?", "does the image have {a} {one}?"),
+        "is there any {one} in the photo?",
+    ),
+    "count": (
+        *("how many {many} are there?", "how many {many} are in the picture?", "how many {many} are visible?"),
+        *("how many {many} can you see?", "how many {many} do you see?", "how many {many} do you see in the image?"),
+        *("how many {many} are there in this scene?", "how many {many} are here?", "how many {many} in the photo?"),
+        "how many {many}?",
+    ),
+    "side": (
+        *("is the {one} on the left or on the right?", "is the {one} to the left or to the right?"),
+        *("is the {one} on the left or right?", "is the {one} on the left or the right side?"),
+        "is the {one} on the left or on the right in the picture?",
+    ),
+    "colour": (
+        *("what color is the {one}?", "what colour is the {one}?", "which color is the {one}?"),
+        *("what color is this {one}?", "what color is the {one} in the picture?"),
+    ),
 }
 _FAR_FROM_MIDDLE = 0.15
 
@@ -108,7 +128,7 @@ class _Maker:
         return [keys[i] for i in self._rng.permutation(len(keys))[:count]]
 
     def _ask(self, kind: str, category: int, answer: str) -> Question:
-        forms, name = _FORMS[kind], self._names[category]
+        forms, name = FORMS[kind], self._names[category]
         form = forms[int(self._rng.integers(len(forms)))]
         text = form.format(a="an" if name[0] in "aeiou" else "a", one=name, many=plural(name))
         return Question(self._image_id, text, answer, kind, name)
