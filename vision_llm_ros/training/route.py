@@ -148,6 +148,9 @@ class RouteTrainer(Loop[RouteBatch]):
         drawn = sorted((draw(self._split, rng) for _ in range(self.config.batch_size)), key=lambda item: len(item.text))
         return [batch_of(self.llm.tokenizer, drawn[start : start + GROUP]) for start in range(0, len(drawn), GROUP)]
 
+    def describe(self, batch: RouteBatch) -> str:
+        return "route"
+
     def loss(self, batch: RouteBatch) -> tuple[Tensor, dict[str, float]]:
         with self.llm.using(ADAPTER):
             states, tags = self.router(self.llm, batch.ids.to(self.device), batch.lengths.to(self.device))
