@@ -480,6 +480,20 @@ class RouterTrainConfig(LoopConfig):
     right: float = setting(0.97, "share of right readings at which the threshold is chosen, 0..1", low=0.0, high=1.0)
 
 
+@dataclass(frozen=True)
+class SynergyConfig(LoopConfig):
+    """Signals of words to two modules, learnt with and without an adversary."""
+
+    steps: int = setting(300, "optimizer steps", low=1)
+    batch_size: int = setting(16, "pictures a step and task", low=1)
+    learning_rate: float = setting(2e-3, "of everything that learns", low=0.0, high=1.0)
+    weight_decay: float = setting(0.02, "decoupled weight decay", low=0.0)
+    width: int = setting(48, "of each part of a signal; a multiple of 4", low=4, high=4096)
+    strength: float = setting(0.3, "of the reversed gradient", low=0.0, high=100.0)
+    absent_share: float = setting(0.3, "share of classes that are asked for where they are not, 0..1", low=0.0, high=1.0)
+    meant_weight: float = setting(3.0, "of cells that are meant in the loss", low=0.1, high=100.0)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
 SYSTEMS: dict[str, type] = {
     kind.__name__: kind
