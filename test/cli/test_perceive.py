@@ -268,3 +268,14 @@ def test_what_the_grammar_does_not_know_is_read_by_the_engines_language_model(
     assert main(["perceive", str(picture), "--say", say, "--json"]) == 0
     command = json.loads(capsys.readouterr().out)["command"]
     assert (command["classes"], command["read_by"], command["confidence"]) == (["mug"], "language model", 0.8)
+
+
+def test_an_instruction_itself_is_read_with_its_own_classes_and_tokens(
+    picture: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(perceive, "load", lambda *_: OneBoxEngine())
+    say = 'find every <class>. <class>={"green mug":<c7>} <range>=[-512,512] output: (c,x1,y1,x2,y2)'
+    assert main(["perceive", str(picture), "--say", say, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["command"]["classes"] == ["green mug"]
+    assert [item["label"] for item in told["detections"]] == ["green mug"]

@@ -18,6 +18,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
 from vision_llm_ros.errors import ConfigError, EngineError, WeightsError
+from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.msg import Command, CommandStatus, ResultInfo
 
 pytestmark = pytest.mark.ros
@@ -189,6 +190,17 @@ def test_depth_with_holes_and_ten_megapixels_are_served_and_larger_is_refused(
         assert bench.got["detections"][-1].info.status == status
         bench.rest(0.25)
     assert "10000000" in bench.got["detections"][2].info.text
+
+
+def test_an_instruction_itself_is_served_with_its_own_classes(ros_context: None, fake_engine: FakeEngine) -> None:
+    bench = Bench("instructed", fake_engine, {}, CommandParser().parse)
+    try:
+        bench.ready().say('find every <class>. <class>={"dog":<c7>} <range>=[-512,512] output: (c,x1,y1,x2,y2)')
+        bench.accepted()
+        result = bench.served(1)[0]
+    finally:
+        bench.close()
+    assert list(result.classes) == ["dog"] and [item.label for item in result.detections] == ["dog"]
 
 
 @pytest.mark.parametrize(
