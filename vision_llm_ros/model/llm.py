@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.errors import ConfigError, WeightsError
-from vision_llm_ros.model.half_products import HalfLinear, loses_nothing
+from vision_llm_ros.model.half_products import HalfLinear, give_back_memory, loses_nothing
 from vision_llm_ros.model.pretrained import guarded, load, read_config, read_tokenizer
 from vision_llm_ros.model.text import package_folder
 
@@ -165,9 +165,15 @@ class LanguageModel(nn.Module):
 
         config = read_config(*self._place, "language model")
         config.num_hidden_layers = wanted
-        deeper = load(LlamaModel, *self._place, "language model", config=config, **self._options)
+        plain = "quantization_config" not in self._options
+        # in the checkpoint's type, often half as large: for a moment the first layers are there twice
+        options = {"dtype": "auto"} if plain else self._options
+        deeper = load(LlamaModel, *self._place, "language model", config=config, **options)
         more = deeper.layers[self.num_layers :].requires_grad_(False).train(self.base.training)
-        self.base.layers.extend(more.to(self.base.embed_tokens.weight.device))
+        del deeper
+        if plain:
+            more.to(self.base.embed_tokens.weight.device, self._options["dtype"])
+        self.base.layers.extend(more)
         self.base.config.num_hidden_layers = wanted
 
     def add_adapter(
@@ -294,6 +300,7 @@ class LanguageModel(nn.Module):
                             self._merged.setdefault(HALVED, []).append(_Merged(parent, child, kept, half))
                             parent._modules[child] = kept
             self._halved = self.num_layers
+            give_back_memory()
 
     def shared_copy(self) -> LanguageModel:
         """The same weights in memory once more as a model with adapters and a state of its own: for another thread.
