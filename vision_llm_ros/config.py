@@ -157,7 +157,7 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
         choices=("auto", "qformer", "decoder"),
     )
     warm_text: bool = setting(
-        False, "load what writes text at the start, not at the first caption or answer (some 320 MB, 2 s)"
+        False, "load what writes text at the start, not at the first caption or answer (some 260 MB, 2 s)"
     )
 
     router: bool = setting(True, "sentences that the grammar does not know are read by the language model")
