@@ -324,6 +324,7 @@ class RestoreConfig:
     decoder_layers: int = setting(1, "transformer blocks of the decoder", low=0, high=48)
     task_tokens: int = setting(10, "learned tokens that name a task", low=1, high=256)
     llm_layers: int = setting(0, "first layers of the LLM that restore; 0 means all, the reference", low=0, high=200)
+    aligned: bool = setting(False, "the LLM reads the damaged token of the place that it restores next")
     detail_width: int = setting(32, "channels of the residual path's finest level", low=4, high=512)
     estimator_width: int = setting(24, "channels of the damage estimator's first level", low=4, high=512)
 
@@ -490,7 +491,9 @@ class SynergyConfig(LoopConfig):
     weight_decay: float = setting(0.02, "decoupled weight decay", low=0.0)
     width: int = setting(48, "of each part of a signal; a multiple of 4", low=4, high=4096)
     strength: float = setting(0.3, "of the reversed gradient", low=0.0, high=100.0)
-    absent_share: float = setting(0.3, "share of classes that are asked for where they are not, 0..1", low=0.0, high=1.0)
+    absent_share: float = setting(
+        0.3, "share of classes that are asked for where they are not, 0..1", low=0.0, high=1.0
+    )
     meant_weight: float = setting(3.0, "of cells that are meant in the loss", low=0.1, high=100.0)
 
 

@@ -55,3 +55,10 @@ def test_every_stage_learns_and_the_run_is_exported(
     assert main(["train", "export", str(tmp_path / "run"), "--out", str(out)]) == 0
     assert weights.verify(out) == []
     assert weights.read_any_manifest(out).trained == ("restore",)
+
+    report = tmp_path / "arms.json"
+    shared = ["--photographs", str(tmp_path / "pictures"), "--preset", str(tmp_path / "tiny.yaml"), "--device=cpu"]
+    few = ["--llm-layers=2", "--steps=1", "--batch-size=2", "--start-tiles=16", "--tiles=2"]
+    ask = ["ablate-restore", *shared, "--weights", str(out), *few, "--arms=mlp,llm,aligned", "--out", str(report)]
+    assert main(ask) == 0
+    assert "| aligned |" in report.with_suffix(".md").read_text(encoding="utf-8")

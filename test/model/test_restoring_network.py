@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -100,9 +101,10 @@ def test_what_learns_is_two_linear_layers_and_the_task_tokens(llm: LanguageModel
     assert paper == 4_198_400 + 4_195_328 + 40_960
 
 
-def test_cached_generation_equals_the_uncached_and_the_taught_pass(
-    llm: LanguageModel, branch: LanguageRestorer
-) -> None:
+@pytest.mark.parametrize("aligned", [False, True])
+def test_cached_generation_equals_the_uncached_and_the_taught_pass(llm: LanguageModel, aligned: bool) -> None:
+    torch.manual_seed(0)
+    branch = LanguageRestorer(replace(CONFIG, aligned=aligned), llm.width)
     damaged, tasks = features(3), torch.tensor([0, 4, 5])
     cached = branch.generate(llm, damaged, tasks)
     assert cached.shape == damaged.shape
@@ -128,6 +130,30 @@ def test_a_token_is_blind_to_those_after_it(llm: LanguageModel, branch: Language
     first, second = (branch(llm, damaged, tasks, value).features for value in (clean, changed))
     assert torch.allclose(first[:, :10], second[:, :10], atol=1e-5)
     assert not torch.allclose(first[:, 10:], second[:, 10:], atol=1e-3)
+
+
+def test_an_aligned_branch_starts_as_the_reconstruction_and_learns_everywhere(llm: LanguageModel) -> None:
+    branch = LanguageRestorer(replace(CONFIG, aligned=True), llm.width)
+    branch.start_from(features(4).flatten(0, 1), place_words(llm, CONFIG.num_tokens))
+    damaged, tasks = features(2), torch.tensor([0, 1])
+    assert torch.allclose(branch.generate(llm, damaged, tasks), damaged, atol=1e-5)
+    with torch.no_grad():
+        branch.out.weight.normal_()
+    branch(llm, damaged, tasks, features(2, 1)).features.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in branch.parameters())
+
+
+def test_at_once_every_token_sees_every_other_and_none_its_place(llm: LanguageModel, branch: LanguageRestorer) -> None:
+    damaged, tasks = features(1), torch.tensor([0])
+    order = torch.randperm(damaged.shape[1])
+    with torch.no_grad():
+        straight = branch.at_once(llm, damaged, tasks).features
+        shuffled = branch.at_once(llm, damaged[:, order], tasks).features
+    assert torch.allclose(straight[:, order], shuffled, atol=1e-3)
+    changed = damaged.clone()
+    changed[:, -1] += 1
+    with torch.no_grad():
+        assert not torch.allclose(branch.at_once(llm, changed, tasks).features[:, 0], straight[:, 0], atol=1e-5)
 
 
 def test_the_layer_out_is_solved_by_least_squares(llm: LanguageModel, branch: LanguageRestorer) -> None:

@@ -30,6 +30,7 @@ COMMANDS: tuple[str, ...] = (
     "weights",
     "bench",
     "ablate",
+    "ablate-restore",
 )
 
 

@@ -7,6 +7,10 @@ A tile's visual tokens stand in a chat as words do:
 `v` are the damaged tile's features, `t` the task tokens, `r` the restored ones; `<Img>` is plain text. Each r is read
 off the hidden state before it and fed back as the next input, as a word would be.
 
+`RestoreConfig.aligned` departs from that: the input that r is read off also holds the damaged token of the same place,
+and a linear map of that token is added to what is read. So the language model needs not learn to find and copy a
+token, and the start is the reconstruction of the damaged tile; it learns what a linear map cannot know.
+
 Source: LM4LV, section "Method".
 """
 
@@ -51,6 +55,8 @@ class LanguageRestorer(nn.Module):
         self.places = config.visual == "nano"  # whose last channels are the token's place
         self.into, self.out = nn.Linear(config.width, llm_width), nn.Linear(llm_width, config.width)
         self.tasks = nn.Parameter(torch.zeros(len(TASKS), config.task_tokens, llm_width))
+        self.beside = nn.Linear(config.width, llm_width, bias=False) if config.aligned else None
+        self.skip = nn.Linear(config.width, config.width) if config.aligned else None
 
     @torch.no_grad()
     def start_from(self, features: Tensor, words: Tensor) -> None:
@@ -68,8 +74,14 @@ class LanguageRestorer(nn.Module):
             self.into.weight[:, content:] = words.T * _PLACE_SCALE
         self.into.bias.zero_()
         self.out.weight.zero_()
-        self.out.weight[:content] = axes.T / scale
         self.out.bias.zero_()
+        if self.beside is None or self.skip is None:
+            self.out.weight[:content] = axes.T / scale
+            return
+        self.beside.weight.zero_()
+        self.beside.weight[:, :content] = torch.linalg.qr(torch.randn_like(axes))[0] * scale
+        nn.init.eye_(self.skip.weight)
+        self.skip.bias.zero_()
 
     @torch.no_grad()
     def fit_out(self, states: Tensor, features: Tensor, ridge: float = 0.03) -> None:
@@ -89,17 +101,33 @@ class LanguageRestorer(nn.Module):
         """
         opens, closes = self._ids(llm, ANSWER_OPENS), self._ids(llm, CLOSING)
         head = self._question(llm, damaged, tasks)
-        tail = [self._words(llm, opens, damaged), self.into(clean), self._words(llm, closes[:-1], damaged)]
+        said = self._place(torch.cat([self._words(llm, opens, damaged), self.into(clean)], 1), damaged, len(opens) - 1)
         with llm.using(None, self.depth):
-            states, _ = llm.run(*causal(torch.cat([head, *tail], 1)))
+            states, _ = llm.run(*causal(torch.cat([head, said, self._words(llm, closes[:-1], damaged)], 1)))
         start = head.shape[1] - 1  # the state before the answer's first word
         first = start + len(opens)
         seen = states[:, first : first + self.num_tokens]
         after = states[:, first + self.num_tokens :]
-        said = torch.cat([states[:, start:first], after], 1)
-        logits = llm.text_logits(said).flatten(0, 1)
+        logits = llm.text_logits(torch.cat([states[:, start:first], after], 1)).flatten(0, 1)
         wanted = torch.cat([opens, closes]).repeat(len(damaged))
-        return Answer(self.out(seen), seen, functional.cross_entropy(logits, wanted))
+        return Answer(self._read(seen, damaged), seen, functional.cross_entropy(logits, wanted))
+
+    def at_once(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Answer:
+        """All tokens in one pass, each read off its own place: no causal mask, no positions (the paper's "ViT-LLM").
+
+        Args:
+            damaged: float[B, N, D].
+            tasks: int[B], places in `TASKS`.
+        """
+        embeds = self._question(llm, damaged, tasks)
+        batch, length = embeds.shape[:2]
+        places = torch.zeros(batch, length, dtype=torch.long, device=embeds.device)
+        attend = torch.ones(batch, length, length, dtype=torch.bool, device=embeds.device)
+        first = len(self._opening(llm))
+        with llm.using(None, self.depth):
+            states, _ = llm.run(embeds, places, attend)
+        seen = states[:, first : first + self.num_tokens]
+        return Answer(self._read(seen, damaged), seen, seen.new_zeros(()))
 
     @torch.no_grad()
     def generate(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, cached: bool = True) -> Tensor:
@@ -113,29 +141,44 @@ class LanguageRestorer(nn.Module):
             float[B, N, D].
         """
         opens = self._words(llm, self._ids(llm, ANSWER_OPENS), damaged)
-        chat = torch.cat([self._question(llm, damaged, tasks), opens], 1)
+        chat = torch.cat([self._question(llm, damaged, tasks), opens[:, :-1]], 1)
         cache, restored = llm.cache([], len(damaged)), []
-        fresh = chat
+        unread, last = chat, opens[:, -1:]
         with llm.using(None, self.depth):
-            for _ in range(self.num_tokens):
+            for place in range(self.num_tokens):
+                here = damaged[:, place : place + 1]
+                last = self._place(last, here)
+                chat, unread = torch.cat([chat, last], 1), torch.cat([unread, last], 1)
                 if cached:
-                    state = llm.advance(*causal(fresh, chat.shape[1] - fresh.shape[1]), cache)[:, -1:]
+                    state = llm.advance(*causal(unread, chat.shape[1] - unread.shape[1]), cache)[:, -1:]
                 else:
                     state = llm.run(*causal(chat))[0][:, -1:]
-                restored.append(self.out(state))
-                fresh = self.into(restored[-1])
-                chat = torch.cat([chat, fresh], 1)
+                restored.append(self._read(state, here))
+                last, unread = self.into(restored[-1]), chat[:, :0]
         return torch.cat(restored, 1)
+
+    def _place(self, inputs: Tensor, damaged: Tensor, start: int = 0) -> Tensor:
+        """Inputs float[B, T, W] with the damaged tokens float[B, N, D] added from place `start` on, if aligned."""
+        if self.beside is None:
+            return inputs
+        return inputs + functional.pad(self.beside(damaged), (0, 0, start, inputs.shape[1] - start - damaged.shape[1]))
+
+    def _read(self, states: Tensor, damaged: Tensor) -> Tensor:
+        """Restored tokens float[B, N, D] off hidden states float[B, N, W]."""
+        read: Tensor = self.out(states)
+        return read if self.skip is None else read + self.skip(damaged)
 
     def _question(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Tensor:
         """float[B, T, W]: the chat up to the answer."""
-        start = llm.tokenizer.bos_token_id
-        opening = self._ids(llm, OPENING)
-        if start is not None:
-            opening = torch.cat([opening.new_tensor([start]), opening])
+        opening = self._opening(llm)
         middle, answer = self._ids(llm, MIDDLE), self._ids(llm, ANSWER)
         parts = [self._words(llm, opening, damaged), self.into(damaged), self._words(llm, middle, damaged)]
         return torch.cat([*parts, self.tasks[tasks], self._words(llm, answer, damaged)], 1)
+
+    def _opening(self, llm: LanguageModel) -> Tensor:
+        """int[T]: what stands before the damaged tokens."""
+        start, opening = llm.tokenizer.bos_token_id, self._ids(llm, OPENING)
+        return opening if start is None else torch.cat([opening.new_tensor([start]), opening])
 
     def _ids(self, llm: LanguageModel, text: str) -> Tensor:
         ids = llm.tokenizer(text, add_special_tokens=False)["input_ids"]

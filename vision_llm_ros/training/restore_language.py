@@ -16,7 +16,7 @@ from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
+from vision_llm_ros.model.restoration import TASKS, Answer, LanguageRestorer, place_words
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.restore_data import Damaged, Photographs
 
@@ -43,16 +43,19 @@ class LanguageLoop(Loop[Damaged]):
         train: RestoreTrainConfig,
         folder: Path,
         device: torch.device,
+        at_once: bool = False,
     ) -> None:
         """Prepare the loop.
 
         Args:
+            at_once: learn `LanguageRestorer.at_once`.
             llm: with as many layers in memory as `config.llm_layers` asks for.
             visual: the trained visual module; it stays as it is.
         Raises:
             ConfigError: an unknown task.
         """
         self.module, self.llm, self.visual = module.to(device), llm.to(device).eval(), visual.to(device).eval()
+        self.at_once = at_once
         self.photographs, self.network, self.tasks = photographs, config, chosen_tasks(train.tasks)
         groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
         super().__init__({"stage": train.stage}, train, groups, folder, device)
@@ -72,12 +75,18 @@ class LanguageLoop(Loop[Damaged]):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, tasks = self.encoded(batch)
-        answer = self.module(self.llm, damaged, tasks, clean)
+        answer = self.answer(damaged, tasks, clean)
         features = (answer.features - clean).square().sum(-1).mean()
         return answer.text_loss + features, {
             "text": float(answer.text_loss.detach()),
             "features": float(features.detach()),
         }
+
+    def answer(self, damaged: Tensor, tasks: Tensor, clean: Tensor) -> Answer:
+        """What is learnt: the chat with the true tokens in their places, or all tokens at once."""
+        if self.at_once:
+            return self.module.at_once(self.llm, damaged, tasks)
+        return self.module(self.llm, damaged, tasks, clean)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def start(self, tiles: int, seed: int = 0) -> None:
@@ -86,12 +95,13 @@ class LanguageLoop(Loop[Damaged]):
         _, clean, _ = self.encoded(batches[0])
         torch.manual_seed(seed)
         self.module.start_from(clean.flatten(0, 1), place_words(self.llm, self.network.num_tokens))
-        states, wanted = [], []
-        for batch in batches:
-            damaged, clean, tasks = self.encoded(batch)
-            states.append(self.module(self.llm, damaged, tasks, clean).states.flatten(0, 1))
-            wanted.append(clean.flatten(0, 1))
-        self.module.fit_out(torch.cat(states), torch.cat(wanted))
+        if not self.network.aligned:  # which starts as an identity
+            states, wanted = [], []
+            for batch in batches:
+                damaged, clean, tasks = self.encoded(batch)
+                states.append(self.answer(damaged, tasks, clean).states.flatten(0, 1))
+                wanted.append(clean.flatten(0, 1))
+            self.module.fit_out(torch.cat(states), torch.cat(wanted))
         self.average = {key: value.detach().clone() for key, value in self.learned().items()}
 
     @torch.no_grad()

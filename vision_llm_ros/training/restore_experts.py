@@ -1,0 +1,106 @@
+"""Small networks in place of the language branch, of its size: what an untouched language model is compared to.
+
+Source: LM4LV, section "Ablations": linear layers alone, a two-layer MLP, a one-layer transformer.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
+from vision_llm_ros.model.autoencoder import VisualModule
+from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.restore_data import Damaged, Photographs
+from vision_llm_ros.training.restore_language import chosen_tasks
+
+
+class Expert(nn.Module):
+    """Restored tokens are a linear map of the damaged ones and what a small network adds; it starts as an identity."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.skip = nn.Linear(width, width)
+        nn.init.eye_(self.skip.weight)
+        nn.init.zeros_(self.skip.bias)
+
+    def forward(self, damaged: Tensor) -> Tensor:
+        """float[B, N, D] to float[B, N, D]."""
+        return self.skip(damaged) + self.added(damaged)  # type: ignore[no-any-return]
+
+    def added(self, damaged: Tensor) -> Tensor:
+        """Nothing: a linear map alone."""
+        return torch.zeros_like(damaged)
+
+
+class MLPExpert(Expert):
+    """Two layers, each token by itself."""
+
+    def __init__(self, width: int, parameters: int) -> None:
+        super().__init__(width)
+        hidden = parameters // (2 * width + 1)
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), _silent(hidden, width))
+
+    def added(self, damaged: Tensor) -> Tensor:
+        return self.layers(damaged)  # type: ignore[no-any-return]
+
+
+class TransformerExpert(Expert):
+    """One block: attention among the tokens of a tile, and a feed-forward network."""
+
+    def __init__(self, width: int, parameters: int, heads: int) -> None:
+        super().__init__(width)
+        hidden = max((parameters - 5 * width * width) // (2 * width), 1)
+        self.block = nn.TransformerEncoderLayer(width, heads, hidden, 0.0, batch_first=True, norm_first=True)
+        self.last = _silent(width, width)
+
+    def added(self, damaged: Tensor) -> Tensor:
+        return self.last(self.block(damaged))  # type: ignore[no-any-return]
+
+
+def _silent(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class ExpertLoop(Loop[Damaged]):
+    """An expert of one task learns on the tiles that the language branch would learn on."""
+
+    parts = ("features",)
+
+    def __init__(
+        self,
+        module: Expert,
+        visual: VisualModule,
+        photographs: Photographs,
+        config: RestoreConfig,
+        train: RestoreTrainConfig,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        """Prepare the loop. Raises `ConfigError` for an unknown task."""
+        self.module, self.visual = module.to(device), visual.to(device).eval()
+        self.photographs, self.network, self.tasks = photographs, config, chosen_tasks(train.tasks)
+        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
+        super().__init__({"stage": type(module).__name__}, train, groups, folder, device)
+
+    def learned(self) -> dict[str, Tensor]:
+        return dict(self.module.state_dict())
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        rng = np.random.default_rng(seed)
+        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.tasks, rng)]
+
+    def prepare(self) -> None:
+        self.module.train()
+
+    def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
+        with torch.no_grad():
+            damaged, clean = (self.visual.encode(tiles.to(self.device)) for tiles in (batch.damaged, batch.clean))
+        features = (self.module(damaged) - clean).square().sum(-1).mean()
+        return features, {"features": float(features.detach())}
