@@ -165,3 +165,17 @@ def test_budget_too_small_for_two_stages_is_refused(
     common = [*common, "--budget-steps", "1"]
     assert main(["ablate", "prior", *common, "--out", str(tmp_path / "t.json")]) == 1
     assert "at least 2" in capsys.readouterr().err
+
+
+def test_signals_are_learnt_with_and_without_an_adversary(
+    common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    referring = common[common.index("--referring") + 1]
+    out = tmp_path / "synergy.json"
+    assert main(["ablate", "synergy", *common, "--dev-referring", referring, "--out", str(out)]) == 0
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert [arm["name"] for arm in report["arms"]] == ["without adversary", "with adversary"]
+    assert all(0 <= arm["mean"]["task_told"] <= 1 and len(arm["runs"]) == 3 for arm in report["arms"])
+    assert "with adversary" in out.with_suffix(".md").read_text(encoding="utf-8")
+    assert main(["ablate", "synergy", *common, "--out", str(out)]) == 1
+    assert "--dev-referring" in capsys.readouterr().err
