@@ -108,8 +108,7 @@ def _progress(title: str, steps: int) -> Callable[[int, dict[str, float]], None]
     bar: Any = tqdm(total=steps, desc=title, unit="step")
 
     def advance(step: int, parts: dict[str, float]) -> None:
-        bar.n = step
-        bar.refresh()
+        bar.update(step - bar.n)
         if step >= steps:
             bar.close()
 
