@@ -30,7 +30,6 @@ def test_weights_that_are_no_float16_numbers_are_not_halved() -> None:
     linear.weight.data[3, 4] += 1e-5
     assert not loses_nothing(linear)
     assert not loses_nothing(nn.Linear(4, 4))
-    assert not loses_nothing(nn.SiLU())
 
 
 @pytest.mark.skipif(not X86, reason="FBGEMM multiplies on x86 only")

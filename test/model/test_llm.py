@@ -314,7 +314,7 @@ def test_weights_that_would_lose_something_are_not_halved(bare: LanguageModel) -
 @pytest.mark.skipif(not can_halve(torch.float32, torch.device("cpu")), reason="FBGEMM multiplies on x86 only")
 @torch.inference_mode()
 def test_layers_loaded_later_are_halved_too(checkpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vision_llm_ros.model.llm.loses_nothing", lambda module: isinstance(module, torch.nn.Linear))
+    monkeypatch.setattr("vision_llm_ros.model.half_products.loses_nothing", lambda linear: True)
     model = LanguageModel(checkpoint, num_layers=1).eval()
     model.halve()
     model.deepen()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -23,9 +24,9 @@ def can_halve(dtype: torch.dtype, device: torch.device) -> bool:
     return known and device.type == "cpu" and dtype == torch.float32
 
 
-def loses_nothing(linear: nn.Module) -> bool:
-    """True for a linear map without offset whose weights are float16 numbers."""
-    if type(linear) is not nn.Linear or linear.bias is not None:
+def loses_nothing(linear: nn.Linear) -> bool:
+    """True for a map without offset whose weights are float16 numbers."""
+    if linear.bias is not None:
         return False
     return bool((linear.weight.half().float() - linear.weight.float()).abs().max() <= _SMALLEST)
 
@@ -54,3 +55,20 @@ class HalfLinear(nn.Module):
     def __deepcopy__(self, memo: dict[int, Any]) -> HalfLinear:
         """Itself: nothing in it changes."""
         return self
+
+
+def halve_within(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module, HalfLinear]]:
+    """Replace the linear maps right inside a module as far as that loses nothing; those with adapters stay in place.
+
+    Yields:
+        `parent`, the name of the map in it, what stands there now, and the half product.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for child, module in list(parent.named_children()):
+        adapted = isinstance(module, LoraLayer)
+        linear = module.base_layer if adapted else module
+        if type(linear) is nn.Linear and loses_nothing(linear):
+            half = HalfLinear(linear.weight)
+            parent._modules[child] = kept = module if adapted else half
+            yield parent, child, kept, half

