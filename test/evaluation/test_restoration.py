@@ -76,7 +76,9 @@ def test_centre_square_keeps_the_middle() -> None:
 
 def test_report_holds_input_reconstruction_classical_and_ours_for_each_kind(folder: Path) -> None:
     engine = KnowingEngine(Scene(folder))
-    kinds = restore(Trial(engine, quiet=True), find_pictures(folder), size_px=96)["kinds"]
+    report = restore(Trial(engine, quiet=True), find_pictures(folder), size_px=96)
+    assert report["clean"] == {"pictures": 2, "untouched": 1.0, "least_psnr": 100.0}
+    kinds = report["kinds"]
     assert set(kinds) == {"denoise", "deblur", "pepper", "derain", "mask", "rotate", "flip"}
     for values in kinds.values():
         for party in ("input", "reconstruction", "classical", "ours"):
@@ -99,6 +101,8 @@ def test_same_seed_degrades_alike_whatever_kinds_are_chosen(folder: Path) -> Non
 
 def test_silent_model_is_not_measured_instead_of_scored(folder: Path) -> None:
     engine = KnowingEngine(Scene(folder), silent=True)
-    kinds = restore(Trial(engine, quiet=True), find_pictures(folder), ("flip",), 64)["kinds"]
+    report = restore(Trial(engine, quiet=True), find_pictures(folder), ("flip",), 64)
+    assert report["clean"] is None
+    kinds = report["kinds"]
     assert kinds["flip"]["ours"] is None
     assert kinds["flip"]["pictures"] == 0

@@ -30,7 +30,7 @@ METRICS = {
     "polygon": ("mask_ap", "mask_ap50", "mask_ap75", "mask_images", "box_ap50", "mask_to_box", "objects", "per_class"),
     "ground": ("p_at_50", "per_kind", "sentences"),
     "refer": ("giou", "ciou", "multi_giou", "false_mask_rate", "per_kind", "sentences", "baselines"),
-    "restore": ("kinds",),
+    "restore": ("kinds", "clean"),
     "caption": ("bleu4", "cider", "empty", "baselines"),
     "match": ("image_to_text", "text_to_image", "captions"),
     "answer": ("kinds", "questions"),

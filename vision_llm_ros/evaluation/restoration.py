@@ -12,7 +12,7 @@ import numpy as np
 
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.evaluation.classical import METHODS
-from vision_llm_ros.evaluation.quality import quality
+from vision_llm_ros.evaluation.quality import IDENTICAL_DB, quality
 from vision_llm_ros.evaluation.trial import Image, Trial
 from vision_llm_ros.interfaces import Task, TaskSpec
 from vision_llm_ros.runtime.pictures import PICTURE_SUFFIXES
@@ -50,17 +50,23 @@ def restore(
     Returns:
         kinds {kind: {input, reconstruction, ours, classical {psnr, ssim}}}; None where nothing was measured. The
         classical entry names its method, and `methods` gives the others; `pictures` counts those of the model.
+        clean {pictures, untouched, least_psnr}: what the model does to pictures that nothing is wrong with when told
+        to clean them up; None without a model.
     """
     trial.require(Task.RESTORE)
     scores: dict[str, Scores] = {kind: defaultdict(list) for kind in kinds}
+    kept: list[float] = []
     for picture, image in trial.read(pictures, "restore"):
         clean = centre_square(image, size_px)
         for place, kind in enumerate(RESTORATIONS):
             if kind in scores:
                 rng = np.random.default_rng((trial.seed, picture.image_id, place))
                 _compare(trial, picture, clean, degrade(clean, kind, rng), kind, scores[kind])
+        if trial.engine is not None and (answer := _restored(trial, picture, clean, "")) is not None:
+            kept.append(quality(answer, clean)["psnr"])
     trial.finish()
-    return {"kinds": {kind: _summary(kind, parts) for kind, parts in scores.items()}, "size_px": size_px}
+    summary = {kind: _summary(kind, parts) for kind, parts in scores.items()}
+    return {"kinds": summary, "clean": _unharmed(kept), "size_px": size_px}
 
 
 def centre_square(image: Image, size_px: int) -> Image:
@@ -110,6 +116,13 @@ def _summary(kind: str, scores: Scores) -> dict[str, Any]:
         "methods": methods,
         "pictures": len(scores["ours"]),
     }
+
+
+def _unharmed(psnr: Sequence[float]) -> dict[str, Any] | None:
+    if not psnr:
+        return None
+    untouched = sum(value >= IDENTICAL_DB for value in psnr) / len(psnr)
+    return {"pictures": len(psnr), "untouched": untouched, "least_psnr": min(psnr)}
 
 
 def _mean(values: Sequence[dict[str, float]]) -> dict[str, float] | None:

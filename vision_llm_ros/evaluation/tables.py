@@ -34,6 +34,8 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield from _masks(report)
     elif report["task"] == "restore":
         yield _restoration(report)
+        if report["clean"]:
+            yield _table("told to clean up clean pictures", tuple(report["clean"]), [tuple(report["clean"].values())])
     elif report["task"] == "match":
         yield _table(
             "match", ("", "R@1", "R@5", "R@10"), [(way, *report[way].values()) for way in _WAYS if way in report]
