@@ -478,7 +478,7 @@ class RouterTrainConfig(LoopConfig):
     weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
     fit_sentences: int = setting(9000, "sentences for the last touch of the heads at the export", low=1)
     fit_steps: int = setting(1500, "optimizer steps of that", low=1)
-    right: float = setting(0.97, "share of right readings at which the threshold is chosen, 0..1", low=0.0, high=1.0)
+    right: float = setting(0.92, "share of right readings at which the threshold is chosen, 0..1", low=0.0, high=1.0)
 
 
 @dataclass(frozen=True)

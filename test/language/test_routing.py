@@ -41,6 +41,19 @@ def test_what_the_grammar_knows_never_reaches_the_language_model(parser: Command
     assert (spec.task, spec.routed, router.asked) == (Task.DETECT, 0.0, [])
 
 
+def test_an_open_question_is_refused_if_the_language_model_is_sure_that_no_picture_tells(parser: CommandParser) -> None:
+    question = "is the blue car better than a bus?"
+    assert parser.parse(question).task is Task.ANSWER
+    with pytest.raises(CommandError, match="picture cannot answer"):
+        routed(parser, Invocation("refuse:unseen"), confidence=0.9)[0].parse(question)
+    for unsure in (
+        routed(parser, Invocation("refuse:unseen"), confidence=0.6),
+        routed(parser, Invocation("answer", question), confidence=0.9),
+    ):
+        spec = unsure[0].parse(question)
+        assert (spec.task, spec.routed) == (Task.ANSWER, 0.0)
+
+
 def test_what_the_grammar_does_not_know_is_read_by_the_language_model(parser: CommandParser) -> None:
     both, router = routed(parser, Invocation("detect", "the mugs", (0.0, 0.0, 0.5, 1.0)))
     spec = both.parse(ODD)

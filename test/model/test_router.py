@@ -10,10 +10,22 @@ from torch import Tensor
 from vision_llm_ros.config import RouterConfig
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_STEPS
-from vision_llm_ros.language.invocation import INSTRUCTED, REFUSALS, read, write
+from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, REFUSALS, read, write
 from vision_llm_ros.language.utterances import Utterance, utterances
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import ADAPTER, FIRST, FIRST_TOLD, OUTSIDE, TOLD, WITHIN, Router, add_adapter, divide
+from vision_llm_ros.model.router import (
+    ADAPTER,
+    FIRST,
+    FIRST_TOLD,
+    OUTSIDE,
+    TOLD,
+    WITHIN,
+    Decision,
+    Router,
+    add_adapter,
+    divide,
+    without_pleasantries,
+)
 from vision_llm_ros.model.router import learned as learned_by
 from vision_llm_ros.training.route import batch_of, means_of
 
@@ -69,9 +81,24 @@ def test_padding_changes_nothing(llm: LanguageModel, router: Router) -> None:
 
 def test_a_sentence_is_divided_where_tasks_begin_without_what_stands_around_them() -> None:
     chances = tagged(OUTSIDE, FIRST, WITHIN, TOLD, OUTSIDE, OUTSIDE, FIRST_TOLD, TOLD, OUTSIDE)
-    assert divide(chances) == [(1, 3), (6, 7)]
-    assert divide(tagged(OUTSIDE, OUTSIDE, WITHIN)) == [(0, 2)]  # there is always one
-    assert len(divide(tagged(*[FIRST] * 9))) == MAX_STEPS
+    assert divide(chances, torch.ones(9, dtype=torch.bool)) == [(1, 3), (6, 7)]
+    assert divide(tagged(OUTSIDE, OUTSIDE, WITHIN), torch.ones(3, dtype=torch.bool)) == [(0, 2)]  # there is always one
+    assert len(divide(tagged(*[FIRST] * 9), torch.ones(9, dtype=torch.bool))) == MAX_STEPS
+    within = torch.tensor([True, False, True])
+    assert divide(tagged(FIRST, FIRST, FIRST), within) == [(0, 1), (2, 2)]  # none begins within a word
+
+
+def test_pleasantries_around_a_task_are_no_tasks() -> None:
+    def decision(name: str, first: int, last: int) -> Decision:
+        return Decision(MODULES.index(name), (first, last), None, 0, 0.9)
+
+    greeting, task, joke = decision("refuse:chat", 0, 1), decision("denoise", 2, 4), decision("refuse:chat", 6, 9)
+    assert without_pleasantries([greeting, task], ["good morning", "denoise it"]) == [task]
+    assert without_pleasantries([task, decision("refuse:unclear", 5, 6)], ["denoise it", "you know"]) == [task]
+    assert without_pleasantries([task, joke], ["denoise it", "tell a joke"]) == [task, joke]  # asked for, and refused
+    unknown = decision("refuse:unclear", 0, 1)
+    assert without_pleasantries([unknown, task], ["froob the mugs", "denoise it"]) == [unknown, task]
+    assert without_pleasantries([greeting], ["good morning"]) == [greeting]
 
 
 def test_what_is_read_is_what_the_heads_say_of_each_part(llm: LanguageModel, router: Router) -> None:

@@ -14,9 +14,11 @@ from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 
+SURE = 0.7  # probability from which the language model refuses an open question
+
 
 class RoutedParser:
-    """A parser that asks the language model about what its grammar does not understand.
+    """A parser that asks the language model about what its grammar does not understand, and about open questions.
 
     The model only chooses modules, words of the sentence and regions; each invocation is then read by the grammar, and
     timing, number of points, period and length of a caption are the grammar's too. What the model is not sure of, and
@@ -33,14 +35,31 @@ class RoutedParser:
             CommandError: neither the grammar nor the language model takes it for something that is served.
         """
         try:
-            return self._planner.parse(text)
+            spec = self._planner.parse(text)
         except CommandError as error:
             if error.final or is_instruction(text):
                 raise
-            spec = self._routed(text, error)
-            if spec is None:
+            routed = self._routed(text, error)
+            if routed is None:
                 raise
-            return spec
+            return routed
+        if not is_instruction(text) and any(step.task is Task.ANSWER for step in spec.steps):
+            self._check_question(text)
+        return spec
+
+    def _check_question(self, text: str) -> None:
+        """An open question, which the grammar hands on as it is, may ask for what no picture tells.
+
+        Raises:
+            CommandError: the language model is sure of that.
+        """
+        try:
+            tags, confidence = self._router.route(text)
+        except CommandError:  # longer than it reads
+            return
+        last = read(tags)[-1]
+        if last.refused and confidence >= SURE:
+            last.sentence()
 
     def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
         """The language model's reading; None where it is unsure.

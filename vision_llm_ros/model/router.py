@@ -34,6 +34,7 @@ OUTSIDE, FIRST, WITHIN, FIRST_TOLD, TOLD = range(5)  # what a token is; "told" a
 _TAGS = 5
 _LOOKAHEAD = 3  # a causal model tells a token by those behind it too
 _WHITE = " ,.;:!?"
+_IDLE = (f"{REFUSED}unclear", f"{REFUSED}chat")
 Encode = Callable[[tuple[str, ...]], Tensor]
 
 
@@ -138,7 +139,7 @@ class Router(nn.Module):
         device = self.opening.device
         states, tags = self(llm, torch.tensor([ids], device=device), torch.tensor([len(ids)], device=device))
         chances = tags[0].softmax(-1)
-        parts = divide(chances)
+        parts = divide(chances, torch.tensor([_begins_word(text, start) for start, _ in places], device=device))
         words = [text[places[first][0] : places[last][1]] for first, last in parts]
         means = torch.stack([states[0, first : last + 1].mean(0) for first, last in parts])
         meaning = None if encode is None else meanings(words, encode).to(device)
@@ -150,15 +151,21 @@ class Router(nn.Module):
             told = _told(chances, part, module)
             confidence = float(modules.values[row] * regions.values[row] * _sureness(chances, part))
             found.append(Decision(module, part, told, int(regions.indices[row]), confidence))
-        if len(found) == 2 and float(self.later(states[0, parts[1][0]])) > 0:
+        found = without_pleasantries(found, words)
+        if len(found) == 2 and float(self.later(states[0, found[1].words[0]])) > 0:
             found.reverse()
         return tuple(found)
 
 
-def divide(chances: Tensor) -> list[tuple[int, int]]:
-    """First and last token of every task, by the probabilities float[T, 5] of what each token is."""
+def divide(chances: Tensor, words: Tensor) -> list[tuple[int, int]]:
+    """First and last token of every task.
+
+    Args:
+        chances: float[T, 5], probabilities of what each token is.
+        words: bool[T], which tokens begin a word; a task begins with one.
+    """
     outside = chances.argmax(-1) == OUTSIDE
-    begins = chances[:, FIRST] + chances[:, FIRST_TOLD]
+    begins = (chances[:, FIRST] + chances[:, FIRST_TOLD]) * words
     ranked = begins.argsort(descending=True)[:MAX_STEPS].tolist()
     first = sorted(place for place in ranked if begins[place] > 0.5) or [ranked[0]]
     parts = []
@@ -166,6 +173,28 @@ def divide(chances: Tensor) -> list[tuple[int, int]]:
         kept = [place for place in range(start, after) if not outside[place]]
         parts.append((start, max([start, *kept])))
     return parts
+
+
+def without_pleasantries(found: list[Decision], texts: list[str]) -> list[Decision]:
+    """Of several parts those that ask for something: "good morning" before a task, or "you know" after it, does not.
+
+    Only a part without things is left out, at the start or of two tokens at most: nothing that is asked for is dropped.
+    """
+    kept = [
+        decision
+        for place, (decision, text) in enumerate(zip(found, texts, strict=True))
+        if MODULES[decision.module] not in _IDLE
+        or without_things(text) != text
+        or (place > 0 and decision.words[1] - decision.words[0] > 1)
+    ]
+    return kept or [max(found, key=lambda decision: decision.confidence)]
+
+
+def _begins_word(text: str, place: int) -> bool:
+    """Whether a word, or a quotation, begins at a character, and not within a quotation."""
+    if text.count('"', 0, place) % 2:
+        return False
+    return (place == 0 or not text[place - 1].isalnum()) and text[place : place + 1] not in tuple(",.;:!?'")
 
 
 def _told(chances: Tensor, part: tuple[int, int], module: int) -> tuple[int, int] | None:
