@@ -37,7 +37,7 @@ $(VENV)/.dependencies: $(DEPENDENCIES) $(BUILD_REQUIRES)
 	$(INSTALL) -r $(BUILD_REQUIRES) -r requirements/ros-jazzy.txt "$(TORCH)"
 	rm -rf build/lib* build/bdist*
 	$(INSTALL) --no-build-isolation ".[$(EXTRAS)]"
-	$(INSTALL) --no-deps -r requirements/carriers.txt
+	$(INSTALL) --no-deps -r requirements/carriers.txt -r requirements/metrics.txt
 	@touch $@
 
 # Changes when a file comes or goes, which the times of the files that stay do not show.
