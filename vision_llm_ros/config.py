@@ -497,6 +497,16 @@ class SynergyConfig(LoopConfig):
     meant_weight: float = setting(3.0, "of cells that are meant in the loss", low=0.1, high=100.0)
 
 
+@dataclass(frozen=True)
+class RegionConfig(LoopConfig):
+    """The token of a region, learnt on the names of things."""
+
+    steps: int = setting(300, "optimizer steps", low=1)
+    batch_size: int = setting(128, "regions a step", low=1)
+    learning_rate: float = setting(1e-3, "of everything that learns", low=0.0, high=1.0)
+    weight_decay: float = setting(0.05, "decoupled weight decay", low=0.0)
+
+
 # Settings by the name that a weights folder keeps of them: one entry a system.
 SYSTEMS: dict[str, type] = {
     kind.__name__: kind

@@ -179,3 +179,11 @@ def test_signals_are_learnt_with_and_without_an_adversary(
     assert "with adversary" in out.with_suffix(".md").read_text(encoding="utf-8")
     assert main(["ablate", "synergy", *common, "--out", str(out)]) == 1
     assert "--dev-referring" in capsys.readouterr().err
+
+
+def test_the_region_token_is_measured_beside_the_whole_picture_and_the_place(common: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "region.json"
+    assert main(["ablate", "region", *common, "--out", str(out)]) == 0
+    arms = {arm["name"]: arm["mean"] for arm in json.loads(out.read_text(encoding="utf-8"))["arms"]}
+    assert list(arms) == ["commonest class", "region token", "without its place", "whole picture", "place alone"]
+    assert all(0 <= value <= 1 for mean in arms.values() for value in mean.values())

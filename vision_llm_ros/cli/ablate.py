@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_llm_ros.cli import ablate_synergy
+from vision_llm_ros.cli import ablate_small
 from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import AblationConfig, ModelConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
@@ -32,7 +32,6 @@ NAMES = {
     "decoding": "in parallel, token by token",
 }
 ALL = "all"
-SYNERGY = "synergy"  # another network, on its own
 _RUNTIME = ("device", "dtype", "threads")
 _NETWORK = tuple(NETWORK)
 _SHARES = ("polygon_share", "ground_share")
@@ -41,8 +40,8 @@ _LEARNING = ("batch_size", "learning_rate", "warmup_steps", "sets", "polygon_set
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "; ".join(f"{name}: {text}" for name, text in NAMES.items())
-    told = f"{told}; {ALL}: one after another; {SYNERGY}: {ablate_synergy.TEXT}"
-    parser.add_argument("name", choices=(*NAMES, ALL, SYNERGY), metavar="NAME", help=told)
+    told += f"; {ALL}: one after another; " + "; ".join(f"{name}: {text}" for name, text in ablate_small.NAMES.items())
+    parser.add_argument("name", choices=(*NAMES, ALL, *ablate_small.NAMES), metavar="NAME", help=told)
     parser.add_argument("--annotations", type=Path, required=True, metavar="A.json", help="COCO instances to learn")
     parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="pictures are DIR/file_name")
     parser.add_argument("--referring", type=Path, nargs="+", default=[], metavar="R.json", help="expressions to learn")
@@ -76,8 +75,8 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.evaluation.ablation import ablate, markdown
 
     _check_writable(args.out)
-    if args.name == SYNERGY:
-        return ablate_synergy.run(args)
+    if args.name in ablate_small.NAMES:
+        return ablate_small.run(args)
     command = " ".join(["vision-llm", *sys.argv[1:]])
 
     def keep(report: dict[str, Any]) -> None:
