@@ -41,17 +41,34 @@ def test_what_the_grammar_knows_never_reaches_the_language_model(parser: Command
     assert (spec.task, spec.routed, router.asked) == (Task.DETECT, 0.0, [])
 
 
+QUESTION = "is the blue car better than a bus?"
+
+
 def test_an_open_question_is_refused_if_the_language_model_is_sure_that_no_picture_tells(parser: CommandParser) -> None:
-    question = "is the blue car better than a bus?"
-    assert parser.parse(question).task is Task.ANSWER
+    assert parser.parse(QUESTION).task is Task.ANSWER
     with pytest.raises(CommandError, match="picture cannot answer"):
-        routed(parser, Invocation("refuse:unseen"), confidence=0.9)[0].parse(question)
-    for unsure in (
-        routed(parser, Invocation("refuse:unseen"), confidence=0.6),
-        routed(parser, Invocation("answer", question), confidence=0.9),
-    ):
-        spec = unsure[0].parse(question)
-        assert (spec.task, spec.routed) == (Task.ANSWER, 0.0)
+        routed(parser, Invocation("refuse:unseen"), confidence=0.9)[0].parse(QUESTION)
+
+
+def test_what_sounds_like_a_question_may_be_another_task(parser: CommandParser) -> None:
+    spec = routed(parser, Invocation("track", "the blue car"), confidence=0.9)[0].parse(QUESTION)
+    assert (spec.task, spec.routed) == (Task.TRACK, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("invocation", "confidence"),
+    [
+        (Invocation("refuse:unseen"), 0.4),
+        (Invocation("track", "the blue car"), 0.4),
+        (Invocation("answer", QUESTION), 0.9),
+        (Invocation("track", "frobnication of the"), 0.9),  # is no command
+    ],
+)
+def test_an_open_question_stays_one_where_the_language_model_is_unsure_or_agrees(
+    parser: CommandParser, invocation: Invocation, confidence: float
+) -> None:
+    spec = routed(parser, invocation, confidence=confidence)[0].parse(QUESTION)
+    assert (spec.task, spec.routed) == (Task.ANSWER, 0.0)
 
 
 def test_what_the_grammar_does_not_know_is_read_by_the_language_model(parser: CommandParser) -> None:

@@ -14,7 +14,8 @@ from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 
-SURE = 0.7  # probability from which the language model refuses an open question
+SURE = 0.5  # probability from which the language model is believed about what the grammar takes for a question
+_ASKING = frozenset({"answer", "count"})
 
 
 class RoutedParser:
@@ -43,23 +44,30 @@ class RoutedParser:
             if routed is None:
                 raise
             return routed
-        if not is_instruction(text) and any(step.task is Task.ANSWER for step in spec.steps):
-            self._check_question(text)
-        return spec
+        if is_instruction(text) or all(step.task is not Task.ANSWER for step in spec.steps):
+            return spec
+        return self._other_than_a_question(text) or spec
 
-    def _check_question(self, text: str) -> None:
-        """An open question, which the grammar hands on as it is, may ask for what no picture tells.
+    def _other_than_a_question(self, text: str) -> TaskSpec | None:
+        """What the grammar hands on as an open question may ask for another task, or for what no picture tells.
 
         Raises:
-            CommandError: the language model is sure of that.
+            CommandError: the language model is sure of the latter.
         """
         try:
-            tags, confidence = self._router.route(text)
+            plain, timing, points = _modifiers(text)
+            tags, confidence = self._router.route(plain)
         except CommandError:  # longer than it reads
-            return
-        last = read(tags)[-1]
-        if last.refused and confidence >= SURE:
-            last.sentence()
+            return None
+        invocations = read(tags)
+        if confidence < SURE or all(item.module in _ASKING for item in invocations):
+            return None
+        if invocations[-1].refused:
+            invocations[-1].sentence()
+        try:
+            return self._planned(invocations, text, timing, points, confidence)
+        except CommandError:
+            return None
 
     def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
         """The language model's reading; None where it is unsure.
@@ -74,6 +82,11 @@ class RoutedParser:
             return None
         if len(invocations) == 1 and invocations[0].refused and NOT_UNDERSTOOD not in str(refusal):
             return None
+        return self._planned(invocations, text, timing, points, confidence)
+
+    def _planned(
+        self, invocations: tuple[Invocation, ...], text: str, timing: Timing, points: int | None, confidence: float
+    ) -> TaskSpec:
         period = period_of(text)
         spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
         return replace(_timed(spec, timing), routed=confidence)
