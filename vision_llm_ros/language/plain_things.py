@@ -14,6 +14,10 @@ _TELLING = frozenset(
     """photo photograph picture drawing camera frame mask box video watch track light switch painting poster text label
     shadow rain snow water screen map button sign scale figure point ground back hand head face eye arm leg""".split()
 )
+_BEFORE = re.compile(
+    r"(?:\b(?:the|this|that|these|those|my|your|our|a|an|any|some|all|every|each|both|what|which|who|why|how|where|whose)\s+)+$",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z][\w'-]*|[^A-Za-z]+")
 _LONGEST = 5  # three words and the two gaps between them
 
@@ -33,6 +37,25 @@ def without_things(text: str) -> str:
             plain.append(words[place])
             place += 1
     return "".join(plain)
+
+
+def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: bool) -> tuple[int, int]:
+    """A phrase of a sentence with its determiner, and on to the next thing where it names none.
+
+    Args:
+        span: [start, end) characters of the phrase.
+        within: [start, end) of the words that it may grow into.
+        thing: whether it has to name a thing; else it grows to the left alone.
+    """
+    start, end = span
+    if found := _BEFORE.search(text, within[0], start):
+        start = found.start()
+    if thing and without_things(text[start:end]) == text[start:end]:
+        for word in re.finditer(r"\S+", text[end : within[1]]):
+            longer = text[start : end + word.end()]
+            if without_things(longer) != longer:
+                return start, end + word.end()
+    return start, end
 
 
 @lru_cache(maxsize=1)

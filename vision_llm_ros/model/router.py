@@ -24,7 +24,7 @@ from vision_llm_ros.config import RouterConfig
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_STEPS
 from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, REFUSED, REGIONS, Invocation
-from vision_llm_ros.language.plain_things import without_things
+from vision_llm_ros.language.plain_things import completed, without_things
 from vision_llm_ros.model.llm import LanguageModel
 
 ADAPTER = "router"
@@ -34,6 +34,8 @@ OUTSIDE, FIRST, WITHIN, FIRST_TOLD, TOLD = range(5)  # what a token is; "told" a
 _TAGS = 5
 _LOOKAHEAD = 3  # a causal model tells a token by those behind it too
 _WHITE = " ,.;:!?"
+_TOLD_BIAS = 1.0  # added to the log odds of words of an instruction, by the phrasings to choose by: it is rather long
+_TOLD_SENTENCES = frozenset({"answer", "match", "stop"})  # whose instructions need not name a thing
 _IDLE = (f"{REFUSED}unclear", f"{REFUSED}chat")
 Encode = Callable[[tuple[str, ...]], Tensor]
 
@@ -205,7 +207,7 @@ def _told(chances: Tensor, part: tuple[int, int], module: int) -> tuple[int, int
     start, last = part
     chance = (chances[start : last + 1, FIRST_TOLD] + chances[start : last + 1, TOLD]).clamp(1e-4, 1 - 1e-4)
     best, since, total, found = -math.inf, start, 0.0, (start, last)
-    for place, odds in enumerate((chance / (1 - chance)).log().tolist(), start):
+    for place, odds in enumerate(((chance / (1 - chance)).log() + _TOLD_BIAS).tolist(), start):
         if total <= 0:
             since, total = place, 0.0
         total += odds
@@ -250,18 +252,22 @@ def _invocation(decision: Decision, text: str, places: list[tuple[int, int]]) ->
     module, region = MODULES[decision.module], REGIONS[decision.region]
     if module.startswith(REFUSED):
         return Invocation(module)
-    words = "" if decision.told is None else _whole_words(text, *decision.told, places)
+    words = ""
+    if decision.told is not None:
+        within = (places[decision.words[0]][0], places[decision.words[1]][1])
+        told = _whole_words(text, *decision.told, places)
+        words = text[slice(*completed(text, told, within, module not in _TOLD_SENTENCES))]
     words = words.replace("<", " ").replace(">", " ").strip(_WHITE)  # angle brackets are the tags' own
     if not words and module in INSTRUCTED - OPTIONAL:
         return Invocation(f"{REFUSED}unclear")
     return Invocation(module, words, region)
 
 
-def _whole_words(text: str, first: int, last: int, places: list[tuple[int, int]]) -> str:
-    """The text of tokens, to the ends of the words they are of."""
+def _whole_words(text: str, first: int, last: int, places: list[tuple[int, int]]) -> tuple[int, int]:
+    """Where tokens stand in the text, to the ends of the words they are of, [start, end) characters."""
     start, end = places[first][0], places[last][1]
     while start > 0 and text[start - 1].isalnum():
         start -= 1
     while end < len(text) and text[end].isalnum():
         end += 1
-    return text[start:end]
+    return start, end
