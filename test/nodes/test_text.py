@@ -60,15 +60,16 @@ def test_captions_come_no_faster_than_asked_for(start: Start, engine: Engine) ->
     bench.say("describe the scene at 2 hz")
     bench.accepted()
     deadline = time.monotonic() + 30.0
-    while len(bench.got["caption"]) < 3:
+    while len(bench.got["caption"]) < 4:
         assert time.monotonic() < deadline, f"{len(bench.got['caption'])} captions"
         bench.show(frame())
         bench.rest(0.04)
     captions = bench.got["caption"]
     stamps = [each.header.stamp.sec + each.header.stamp.nanosec * 1e-9 for each in captions]
-    assert all(later - earlier > 0.4 for earlier, later in itertools.pairwise(stamps))
+    assert stamps == sorted(set(stamps))
+    assert stamps[3] - stamps[0] > 1.0, "three intervals of half a second, and what a busy machine may delay the first"
     assert all(each.text and 0 < each.score <= 1 and each.header.frame_id == "optical" for each in captions)
-    assert all(each.info.status == ResultInfo.OK for each in captions)
+    assert all(each.info.status in (ResultInfo.OK, ResultInfo.STALE) for each in captions)
 
 
 def test_a_question_asked_by_service_is_answered(start: Start, engine: Engine) -> None:
