@@ -20,13 +20,12 @@ def masked_means(pyramid: list[Tensor], masks: Tensor) -> Tensor:
         pyramid: maps float[1, C_l, H_l, W_l], finest first.
         masks: float[N, H, W], 0..1 (or bool), over the picture that the maps are of.
     Returns:
-        float[N, C_1 + C_2 + C_3], each level with mean 0 and deviation 1 over the picture; a region between the cells
-        of a level has what is nearest to it.
+        float[N, C_1 + C_2 + C_3], each level divided by its root mean square over the picture.
     """
     means = []
     for level in pyramid[:LEVELS]:
         features = level[0].flatten(1)
-        features = (features - features.mean(1, keepdim=True)) / (features.std(1, keepdim=True) + 1e-4)
+        features = features / (features.square().mean().sqrt() + 1e-4)
         share = interpolate(masks.float().unsqueeze(1), level.shape[-2:], mode="area")[:, 0].flatten(1)
         means.append(share @ features.T / share.sum(1, keepdim=True).clamp(min=1e-6))
     return torch.cat(means, 1)
