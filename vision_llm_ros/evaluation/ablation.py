@@ -117,7 +117,8 @@ def markdown(report: dict[str, Any]) -> str:
     lines = [
         f"{report['budget_steps']} steps of {report['batch_size']} pictures out of {report['pictures']}, seed "
         f"{report['seed']}, measured on {report['dev_pictures']} others; classes: {', '.join(report['classes'])}; "
-        f"unless an arm says otherwise: {network}. Published: COCO box AP after 50 epochs.",
+        f"unless an arm says otherwise: {network}. Published: COCO box AP after 50 epochs. "
+        "Intervals draw pictures anew, not training: repeat with another --seed before you believe a difference.",
     ]
     for group in report["ablations"]:
         lines += ["", f"## {group['name']}", "", *_arm_rows(group["arms"])]
