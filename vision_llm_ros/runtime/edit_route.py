@@ -38,7 +38,7 @@ class EditRoute:
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`. Pixels outside what is taken out stay bit-identical."""
-        if spec.restore_kind != INPAINT:
+        if spec.restore_kind != INPAINT or not spec.classes:  # nothing is named that could go
             return self.restoring.answer(view, spec, watch)
         image = view.frame.image_rgb_u8
         hole, how = self._found(view, spec)
