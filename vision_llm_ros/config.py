@@ -153,7 +153,7 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
     )
     text_route: str = setting(
         "auto",
-        "who writes captions and answers; auto takes the Q-Former where both are there",
+        "who writes captions and answers; auto: the decoder what it has learnt to write, the Q-Former the rest",
         choices=("auto", "qformer", "decoder"),
     )
     warm_text: bool = setting(

@@ -25,11 +25,11 @@ def write(folder: Path, qformer: tuple[str, ...] = (), text: tuple[str, ...] = (
 @pytest.mark.parametrize(
     ("qformer", "text", "choice", "order"),
     [
-        (("answer", "caption", "match"), ("answer", "caption"), "auto", ["qformer"]),
+        (("answer", "caption", "match"), ("caption",), "auto", ["qformer", "text"]),
         (("answer", "caption", "match"), ("answer", "caption"), "qformer", ["qformer"]),
         (("answer", "caption", "match"), ("answer", "caption"), "decoder", ["qformer", "text"]),
-        (("match",), ("answer", "caption"), "auto", ["text", "qformer"]),
-        (("caption", "match"), ("answer", "caption"), "auto", ["text", "qformer"]),
+        (("match",), ("answer", "caption"), "auto", ["qformer", "text"]),
+        (("caption", "match"), ("answer", "caption"), "qformer", ["text", "qformer"]),
         ((), ("caption",), "auto", ["text"]),
         (("caption",), (), "auto", ["qformer"]),
     ],

@@ -200,13 +200,14 @@ def load_further(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> list
 def _wanted_parts(folder: Path, text_route: str) -> dict[str, Path]:
     """The parts to load; of the two that write text the one asked for comes last, so that it serves what both can.
 
-    The decoder is left out where the Q-Former goes before it in everything.
+    The decoder goes first where nobody asks: it is the better one, and needs fewer layers of the language model. A
+    Q-Former that goes first in everything leaves it out.
     """
     parts = weights.part_folders(folder)
     if text_route != "auto" and _WRITERS[text_route] not in parts:
         raise ConfigError(f"text_route={text_route} needs weights in {folder / _WRITERS[text_route]}; set it to auto")
     first, second = (_WRITERS["qformer"], _WRITERS["decoder"])
-    if text_route == "decoder" or not {first, second} <= parts.keys():
+    if text_route != "qformer" or not {first, second} <= parts.keys():
         return dict(sorted(parts.items(), key=lambda part: part[0] == second))
     able, needed = (set(weights.read_any_manifest(parts[name]).trained) for name in (first, second))
     if needed <= able:
