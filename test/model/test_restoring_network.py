@@ -105,22 +105,25 @@ def test_what_learns_is_two_linear_layers_and_the_task_tokens(llm: LanguageModel
 def test_cached_generation_equals_the_uncached_and_the_taught_pass(llm: LanguageModel, aligned: bool) -> None:
     torch.manual_seed(0)
     branch = LanguageRestorer(replace(CONFIG, aligned=aligned), llm.width)
+    with torch.no_grad():
+        branch.into.weight.mul_(0.1)  # what is fed back shrinks rounding errors rather than doubling them each time
     damaged, tasks = features(3), torch.tensor([0, 4, 5])
     cached = branch.generate(llm, damaged, tasks)
     assert cached.shape == damaged.shape
-    assert torch.allclose(cached, branch.generate(llm, damaged, tasks, cached=False), atol=3e-3)
+    assert torch.allclose(cached, branch.generate(llm, damaged, tasks, cached=False), atol=1e-4)
     with torch.no_grad():
         taught = branch(llm, damaged, tasks, cached).features
-    assert torch.allclose(cached, taught, atol=3e-3)
+    assert torch.allclose(cached, taught, atol=1e-4)
 
 
 def test_a_batch_answers_as_its_tiles_do_alone(llm: LanguageModel, branch: LanguageRestorer) -> None:
     damaged, tasks = features(3), torch.tensor([0, 1, 2])
     with torch.no_grad():
         branch.tasks.normal_()
+        branch.into.weight.mul_(0.1)
     together = branch.generate(llm, damaged, tasks)
     alone = torch.cat([branch.generate(llm, damaged[i : i + 1], tasks[i : i + 1]) for i in range(3)])
-    assert torch.allclose(together, alone, atol=3e-3)
+    assert torch.allclose(together, alone, atol=1e-4)
 
 
 def test_a_token_is_blind_to_those_after_it(llm: LanguageModel, branch: LanguageRestorer) -> None:

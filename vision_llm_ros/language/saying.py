@@ -51,7 +51,9 @@ def _described(spec: TaskSpec) -> str:
 
 
 def _plain(label: str) -> bool:
-    """Whether the grammar reads the label back as it stands, without quotes."""
+    """Whether the grammar reads the label back as it stands, without quotes: "every dog present" shows no present."""
+    if label == "present":
+        return False
     words = label.split()
     nouns = (words[-2:], words[-1:]) if len(words) > 1 else (words,)
     known = any(" ".join(noun) in KNOWN_NOUNS and singular(" ".join(noun)) == " ".join(noun) for noun in nouns)
@@ -65,8 +67,10 @@ def _label(label: str) -> str:
 
 
 def _listed(labels: tuple[str, ...]) -> str:
-    said = [_label(label) for label in labels]
-    return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} and {said[-1]}"
+    """Labels in words; one that could be an adjective of the next stands in quotes: "light", light bulb."""
+    alone = len(labels) == 1
+    said = [_label(label) if alone or label not in ADJECTIVES else f'"{label}"' for label in labels]
+    return said[0] if alone else f"{', '.join(said[:-1])} and {said[-1]}"
 
 
 def _number(value: float) -> str:
