@@ -11,7 +11,8 @@ import torch
 from vision_llm_ros.cli.ablate_restore import ARMS as OFFERED
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError
-from vision_llm_ros.evaluation.restore_arms import ARMS, Ground, compare, markdown
+from vision_llm_ros.evaluation.arms import RESTORE_ARMS as ARMS
+from vision_llm_ros.evaluation.restore_arms import Ground, compare, markdown
 from vision_llm_ros.model.autoencoder import MaskedAutoencoder
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.training.restore_data import Photographs

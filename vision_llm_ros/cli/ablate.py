@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli import ablate_small
+from vision_llm_ros.cli.arm_report import check_writable, progress, write_report
 from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import AblationConfig, ModelConfig, RuntimeConfig
-from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.evaluation.arms import CLASSES, NETWORK
 from vision_llm_ros.resources import load_preset, weights_path
 
@@ -74,16 +71,14 @@ def run(args: argparse.Namespace) -> int:
 
     from vision_llm_ros.evaluation.ablation import ablate, markdown
 
-    _check_writable(args.out)
+    check_writable(args.out)
     if args.name in ablate_small.NAMES:
         return ablate_small.run(args)
-    command = " ".join(["vision-llm", *sys.argv[1:]])
 
     def keep(report: dict[str, Any]) -> None:
-        args.out.write_text(json.dumps(report | {"command": command}, indent=2) + "\n", encoding="utf-8")
-        args.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+        write_report(args.out, report, markdown(report))
 
-    report = ablate(tuple(NAMES) if args.name == ALL else (args.name,), _options(args), _progress, keep)
+    report = ablate(tuple(NAMES) if args.name == ALL else (args.name,), _options(args), progress, keep)
     Console().print(Markdown(markdown(report)))
     return 1 if any(arm["error"] for group in report["ablations"] for arm in group["arms"]) else 0
 
@@ -111,25 +106,3 @@ def _options(args: argparse.Namespace) -> AblationOptions:
         train=given_settings(args, AblationConfig, _LEARNING),
         runtime=given_settings(args, RuntimeConfig, _RUNTIME),
     )
-
-
-def _check_writable(path: Path) -> None:
-    """Raise `ConfigError` before hours of learning rather than after."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    except OSError as error:
-        raise ConfigError(f"--out: cannot write {path}: {error.strerror}") from error
-
-
-def _progress(title: str, steps: int) -> Callable[[int, dict[str, float]], None]:
-    from tqdm import tqdm
-
-    bar: Any = tqdm(total=steps, desc=title, unit="step")
-
-    def advance(step: int, parts: dict[str, float]) -> None:
-        bar.update(1)
-        if bar.n >= steps:
-            bar.close()
-
-    return advance

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from vision_llm_ros.cli.arm_report import check_writable, progress, write_report
 from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import RestoreTrainConfig, RuntimeConfig
-from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.evaluation.arms import RESTORE_ARMS
 from vision_llm_ros.resources import load_preset, weights_path
 
 if TYPE_CHECKING:
@@ -20,10 +18,7 @@ if TYPE_CHECKING:
 HELP = "what the language model does for restoration, beside linear maps, small networks and random weights"
 _LEARNING = ("steps", "batch_size", "learning_rate", "warmup_steps", "save_every", "seed")
 _RUNTIME = ("device", "threads")
-ARMS = (
-    *("reconstruction", "linear", "mlp", "transformer"),
-    *("llm", "llm-random", "llm-at-once", "llm-joint", "aligned", "aligned-random"),
-)
+ARMS = tuple(RESTORE_ARMS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,15 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.evaluation.restore_arms import compare, markdown
 
-    try:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.touch()
-    except OSError as error:
-        raise ConfigError(f"--out: cannot write {args.out}: {error.strerror}") from error
-    report = compare(_ground(args), _names(args.tasks), _names(args.arms), _progress)
-    report["command"] = " ".join(["vision-llm", *sys.argv[1:]])
-    args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    args.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    check_writable(args.out)
+    report = compare(_ground(args), _names(args.tasks), _names(args.arms), progress)
+    write_report(args.out, report, markdown(report))
     print(markdown(report))
     return 0
 
@@ -100,16 +89,3 @@ def _ground(args: argparse.Namespace) -> Ground:
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _progress(title: str, steps: int) -> Callable[[int, dict[str, float]], None]:
-    from tqdm import tqdm
-
-    bar: Any = tqdm(total=steps, desc=title, unit="step")
-
-    def advance(step: int, parts: dict[str, float]) -> None:
-        bar.update(step - bar.n)
-        if step >= steps:
-            bar.close()
-
-    return advance

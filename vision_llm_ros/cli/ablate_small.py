@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vision_llm_ros.cli.arm_report import write_report
 from vision_llm_ros.cli.options import given_settings
 from vision_llm_ros.config import RegionConfig, RuntimeConfig, SynergyConfig
 from vision_llm_ros.errors import ConfigError
@@ -36,9 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     set_threads(given_settings(args, RuntimeConfig, ("threads",)))
     report = (_synergy if args.name == "synergy" else _region)(args, *_frozen(args))
-    report["command"] = " ".join(["vision-llm", *sys.argv[1:]])
-    args.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    args.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    write_report(args.out, report, markdown(report))
     print(markdown(report))
     return 0
 

@@ -1,4 +1,4 @@
-"""The arms of the published ablations (VisionLLM, tables 6 and 7), and the small network they are repeated with."""
+"""The arms of the published ablations (VisionLLM, tables 6 and 7; LM4LV), and the small network of the former."""
 
 from __future__ import annotations
 
@@ -80,4 +80,18 @@ ABLATIONS: dict[str, tuple[Arm, ...]] = {
             published="learnt token by token it did not converge",
         ),
     ),
+}
+
+# What `ablate-restore` compares (LM4LV, section "Ablations").
+RESTORE_ARMS: dict[str, str] = {
+    "reconstruction": "MAE-r: the damaged tile, encoded and decoded",
+    "linear": "a linear map of the tokens",
+    "mlp": "a two-layer MLP of the branch's size",
+    "transformer": "a one-layer transformer of the branch's size",
+    "llm": "the language model, token by token, as published",
+    "llm-random": "the same with random weights in its layers",
+    "llm-at-once": "the language model in one pass, without causal mask and positions",
+    "llm-joint": "as published, all tasks learnt jointly with the same steps",
+    "aligned": "the language model reads the damaged token beside the restored one, on top of a linear map",
+    "aligned-random": "the same with random weights in its layers",
 }

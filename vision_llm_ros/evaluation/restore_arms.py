@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError
+from vision_llm_ros.evaluation.arms import RESTORE_ARMS
+from vision_llm_ros.evaluation.detection import percentiles
 from vision_llm_ros.evaluation.trial import machine_values
 from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.llm import LanguageModel
@@ -29,19 +31,7 @@ from vision_llm_ros.training.restore_language import LanguageLoop
 
 logger = logging.getLogger(__name__)
 
-ARMS: dict[str, str] = {
-    "reconstruction": "MAE-r: the damaged tile, encoded and decoded",
-    "linear": "a linear map of the tokens",
-    "mlp": "a two-layer MLP of the branch's size",
-    "transformer": "a one-layer transformer of the branch's size",
-    "llm": "the language model, token by token, as published",
-    "llm-random": "the same with random weights in its layers",
-    "llm-at-once": "the language model in one pass, without causal mask and positions",
-    "llm-joint": "as published, all tasks learnt jointly with the same steps",
-    "aligned": "the language model reads the damaged token beside the restored one, on top of a linear map",
-    "aligned-random": "the same with random weights in its layers",
-}
-_LEAST, _DRAWS, _CERTAINTY = 1e-10, 2000, (2.5, 97.5)
+_LEAST, _DRAWS = 1e-10, 2000
 Answer = Callable[[Tensor], Tensor]
 Progress = Callable[[str, int], Callable[[int, dict[str, float]], None]]
 
@@ -80,7 +70,7 @@ def compare(ground: Ground, tasks: tuple[str, ...], arms: tuple[str, ...], progr
     Raises:
         ConfigError: an unknown task or arm.
     """
-    for name, known in (*((task, TASKS) for task in tasks), *((arm, tuple(ARMS)) for arm in arms)):
+    for name, known in (*((task, TASKS) for task in tasks), *((arm, tuple(RESTORE_ARMS)) for arm in arms)):
         if name not in known:
             raise ConfigError(f"Expected some of {', '.join(known)}, got {name!r}")
     found = [_measured(ground, task, arms, progress) for task in tasks]
@@ -147,7 +137,8 @@ def _run(loop: Loop[Damaged], progress: Progress, start: Callable[[], None] = la
     """Learn to the last step, from the checkpoint if there is one, and take the averaged weights."""
     if not loop.resume():
         start()
-    loop.run(progress(loop.folder.name, loop.config.steps))
+    if remaining := loop.config.steps - loop.step:
+        loop.run(progress(loop.folder.name, remaining))
     for key, tensor in loop.learned().items():
         tensor.data.copy_(loop.average[key])
 
@@ -185,8 +176,8 @@ def _gain(differences: Tensor) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     values = differences.numpy()
     means = values[rng.integers(0, len(values), (_DRAWS, len(values)))].mean(1)
-    low, high = np.percentile(means, _CERTAINTY)
-    return {"gain": round(float(values.mean()), 3), "gain_ci95": [round(float(low), 3), round(float(high), 3)]}
+    interval = [round(edge, 3) for edge in percentiles(means.tolist())]
+    return {"gain": round(float(values.mean()), 3), "gain_ci95": interval}
 
 
 def markdown(report: dict[str, Any]) -> str:

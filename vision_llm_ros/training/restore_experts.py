@@ -5,17 +5,10 @@ Source: LM4LV, section "Ablations": linear layers alone, a two-layer MLP, a one-
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-import torch
 from torch import Tensor, nn
 
-from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
-from vision_llm_ros.model.autoencoder import VisualModule
-from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.restore_data import Damaged, Photographs
-from vision_llm_ros.training.restore_language import chosen_tasks
+from vision_llm_ros.training.restore_data import Damaged
+from vision_llm_ros.training.restore_language import FeatureLoop
 
 
 class Expert(nn.Module):
@@ -33,7 +26,7 @@ class Expert(nn.Module):
 
     def added(self, damaged: Tensor) -> Tensor:
         """Nothing: a linear map alone."""
-        return torch.zeros_like(damaged)
+        return damaged.new_zeros(damaged.shape)
 
 
 class MLPExpert(Expert):
@@ -68,39 +61,12 @@ def _silent(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
-class ExpertLoop(Loop[Damaged]):
+class ExpertLoop(FeatureLoop):
     """An expert of one task learns on the tiles that the language branch would learn on."""
 
-    parts = ("features",)
-
-    def __init__(
-        self,
-        module: Expert,
-        visual: VisualModule,
-        photographs: Photographs,
-        config: RestoreConfig,
-        train: RestoreTrainConfig,
-        folder: Path,
-        device: torch.device,
-    ) -> None:
-        """Prepare the loop. Raises `ConfigError` for an unknown task."""
-        self.module, self.visual = module.to(device), visual.to(device).eval()
-        self.photographs, self.network, self.tasks = photographs, config, chosen_tasks(train.tasks)
-        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
-        super().__init__({"stage": type(module).__name__}, train, groups, folder, device)
-
-    def learned(self) -> dict[str, Tensor]:
-        return dict(self.module.state_dict())
-
-    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
-        rng = np.random.default_rng(seed)
-        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.tasks, rng)]
-
-    def prepare(self) -> None:
-        self.module.train()
+    name, parts = "expert", ("features",)
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
-        with torch.no_grad():
-            damaged, clean = (self.visual.encode(tiles.to(self.device)) for tiles in (batch.damaged, batch.clean))
+        damaged, clean, _ = self.encoded(batch)
         features = (self.module(damaged) - clean).square().sum(-1).mean()
         return features, {"features": float(features.detach())}

@@ -10,28 +10,55 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, Answer, LanguageRestorer, place_words
-from vision_llm_ros.training.loop import Loop
+from vision_llm_ros.training.restore import StageLoop
 from vision_llm_ros.training.restore_data import Damaged, Photographs
 
 _FIT_BATCH = 16
 
 
-class LanguageLoop(Loop[Damaged]):
-    """Stage language.
+class FeatureLoop(StageLoop):
+    """Something learns to restore a tile's features; the visual module that makes them stays as it is.
 
     Attributes:
-        module: what learns; stored under `language`.
-        tasks: those that are learnt, jointly.
+        kinds: the tasks that are learnt, jointly.
     """
 
-    parts = ("text", "features")
+    def __init__(
+        self,
+        module: nn.Module,
+        visual: VisualModule,
+        photographs: Photographs,
+        config: RestoreConfig,
+        train: RestoreTrainConfig,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
+        """Prepare the loop. Raises `ConfigError` for an unknown task."""
+        self.visual, self.kinds = visual.to(device).eval(), chosen_tasks(train.tasks)
+        super().__init__(module, photographs, config, train, folder, device)
+
+    def describe(self, batch: Damaged) -> str:
+        return "+".join(self.kinds)
+
+    @torch.no_grad()
+    def encoded(self, batch: Damaged) -> tuple[Tensor, Tensor, Tensor]:
+        """Features before and after damage float[B, N, D], and the tasks int[B]."""
+        tasks = torch.tensor([TASKS.index(self.kinds[place]) for place in batch.kinds.tolist()], device=self.device)
+        return self.visual.encode(batch.damaged.to(self.device)), self.visual.encode(batch.clean.to(self.device)), tasks
+
+
+class LanguageLoop(FeatureLoop):
+    """Stage language."""
+
+    module: LanguageRestorer
+    name, parts = "language", ("text", "features")
 
     def __init__(
         self,
@@ -54,24 +81,8 @@ class LanguageLoop(Loop[Damaged]):
         Raises:
             ConfigError: an unknown task.
         """
-        self.module, self.llm, self.visual = module.to(device), llm.to(device).eval(), visual.to(device).eval()
-        self.at_once = at_once
-        self.photographs, self.network, self.tasks = photographs, config, chosen_tasks(train.tasks)
-        groups = [{"params": list(module.parameters()), "lr": train.learning_rate}]
-        super().__init__({"stage": train.stage}, train, groups, folder, device)
-
-    def learned(self) -> dict[str, Tensor]:
-        return {f"language.{key}": value for key, value in self.module.state_dict().items()}
-
-    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
-        rng = np.random.default_rng(seed)
-        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.tasks, rng)]
-
-    def prepare(self) -> None:
-        self.module.train()
-
-    def describe(self, batch: Damaged) -> str:
-        return "+".join(self.tasks)
+        self.llm, self.at_once = llm.to(device).eval(), at_once
+        super().__init__(module, visual, photographs, config, train, folder, device)
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, tasks = self.encoded(batch)
@@ -104,14 +115,8 @@ class LanguageLoop(Loop[Damaged]):
             self.module.fit_out(torch.cat(states), torch.cat(wanted))
         self.average = {key: value.detach().clone() for key, value in self.learned().items()}
 
-    @torch.no_grad()
-    def encoded(self, batch: Damaged) -> tuple[Tensor, Tensor, Tensor]:
-        """Features before and after damage float[B, N, D], and the tasks int[B]."""
-        tasks = torch.tensor([TASKS.index(self.tasks[place]) for place in batch.kinds.tolist()], device=self.device)
-        return self.visual.encode(batch.damaged.to(self.device)), self.visual.encode(batch.clean.to(self.device)), tasks
-
     def _batch(self, seed: tuple[int, ...]) -> Damaged:
-        return self.photographs.damaged(_FIT_BATCH, self.network.tile_px, self.tasks, np.random.default_rng(seed))
+        return self.photographs.damaged(_FIT_BATCH, self.network.tile_px, self.kinds, np.random.default_rng(seed))
 
 
 def chosen_tasks(names: str) -> tuple[str, ...]:
