@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from vision_llm_ros.config import SynergyConfig
-from vision_llm_ros.evaluation.synergy import average_precision, compare, markdown, measure
+from vision_llm_ros.evaluation.seeds import markdown
+from vision_llm_ros.evaluation.synergy import average_precision, compare, measure
 from vision_llm_ros.training.synergy import Asked, Synergy, draw, learn, loss_of
 
 CONFIG = SynergyConfig(steps=150, learning_rate=5e-3, batch_size=6, width=8)

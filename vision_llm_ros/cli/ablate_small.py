@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: expressions to learn or to measure on are missing.
     """
-    from vision_llm_ros.evaluation.synergy import markdown
+    from vision_llm_ros.evaluation.seeds import markdown
     from vision_llm_ros.runtime.hardware import set_threads
 
     set_threads(given_settings(args, RuntimeConfig, ("threads",)))

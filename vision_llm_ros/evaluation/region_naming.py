@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from vision_llm_ros.config import LoopConfig
+from vision_llm_ros.evaluation.seeds import over_seeds
 from vision_llm_ros.model.region_token import RegionToken
 from vision_llm_ros.training.region_naming import Regions, learn, name_of
 
@@ -33,14 +34,12 @@ def compare(
     right = float((dev.names == common).float().mean())
     base = {"accuracy": right, "class_accuracy": 1 / len(set(dev.names.tolist())) if right else 0.0}
     arms = [{"name": "commonest class", "mean": base, "deviation": dict.fromkeys(base, 0.0), "runs": [base]}]
-    for name, view in ARMS.items():
-        runs = []
-        for seed in range(config.seed, config.seed + seeds):
-            runs.append(measure(learn(config, view(learnt), seed), view(dev)))
-            told(f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.3f}" for key, value in runs[-1].items()))
-        mean = {key: float(np.mean([run[key] for run in runs])) for key in base}
-        spread = {key: float(np.std([run[key] for run in runs])) for key in base}
-        arms.append({"name": name, "mean": mean, "deviation": spread, "runs": runs})
+    seeds_used = range(config.seed, config.seed + seeds)
+
+    def run(view: Callable[[Regions], Regions]) -> Callable[[int], dict[str, float]]:
+        return lambda seed: measure(learn(config, view(learnt), seed), view(dev))
+
+    arms += [over_seeds(name, seeds_used, run(view), told) for name, view in ARMS.items()]
     return {"arms": arms, "regions": len(learnt.names), "dev_regions": len(dev.names), "steps": config.steps}
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from vision_llm_ros.config import SynergyConfig
+from vision_llm_ros.evaluation.seeds import over_seeds
 from vision_llm_ros.training.synergy import TASKS, Asked, Synergy, learn
 
 ARMS = {"without adversary": False, "with adversary": True}
@@ -23,15 +24,12 @@ def compare(
     Args:
         told: gets a line after each run.
     """
-    arms = []
-    for name, adversary in ARMS.items():
-        runs = []
-        for seed in range(config.seed, config.seed + seeds):
-            runs.append(measure(learn(config, learnt, adversary, seed), dev))
-            told(f"{name}, seed {seed}: " + ", ".join(f"{key} {value:.3f}" for key, value in runs[-1].items()))
-        mean = {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
-        spread = {key: float(np.std([run[key] for run in runs])) for key in runs[0]}
-        arms.append({"name": name, "mean": mean, "deviation": spread, "runs": runs})
+    seeds_used = range(config.seed, config.seed + seeds)
+
+    def run(adversary: bool) -> Callable[[int], dict[str, float]]:
+        return lambda seed: measure(learn(config, learnt, adversary, seed), dev)
+
+    arms = [over_seeds(name, seeds_used, run(adversary), told) for name, adversary in ARMS.items()]
     return {"arms": arms, "pictures": len(learnt), "dev_pictures": len(dev), "steps": config.steps}
 
 
@@ -70,13 +68,3 @@ def average_precision(scores: NDArray[np.float32], right: NDArray[np.bool_]) -> 
     ranked = right[np.argsort(-scores, kind="stable")]
     precision = np.cumsum(ranked) / np.arange(1, len(ranked) + 1)
     return float(precision[ranked].mean()) if ranked.any() else 0.0
-
-
-def markdown(report: dict[str, Any]) -> str:
-    """A table of means and deviations."""
-    keys = list(report["arms"][0]["mean"])
-    lines = [f"| arm | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
-    for arm in report["arms"]:
-        cells = (f"{arm['mean'][key]:.3f} ± {arm['deviation'][key]:.3f}" for key in keys)
-        lines.append(f"| {arm['name']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
