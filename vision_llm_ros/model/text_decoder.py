@@ -20,6 +20,7 @@ generator").
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +56,15 @@ class Seen:
     cells: Tensor
     concepts: Tensor
     geometry: Tensor
+
+    def to(self, device: torch.device) -> Seen:
+        """The same on a device."""
+        return Seen(*(value.to(device) for value in vars(self).values()))
+
+    @classmethod
+    def joined(cls, some: Sequence[Seen]) -> Seen:
+        """What several batches of pictures show as one batch, float32."""
+        return cls(*(torch.cat([getattr(one, name) for one in some]).float() for name in vars(some[0])))
 
 
 @dataclass(frozen=True)

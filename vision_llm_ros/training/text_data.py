@@ -170,8 +170,7 @@ class TextData:
             for index, (read, follows) in enumerate(some):
                 texts[place, index, : len(read)] = torch.tensor(read)
                 wanted[place, index, : len(follows)] = torch.tensor(follows)
-        whole = Seen(*(torch.cat([getattr(one, name) for one in seen]).float() for name in vars(seen[0])))
-        return TextBatch(task, whole, torch.tensor(asked, dtype=torch.long), texts, wanted)
+        return TextBatch(task, Seen.joined(seen), torch.tensor(asked, dtype=torch.long), texts, wanted)
 
     def _look(self, among: list[Picture], rng: np.random.Generator) -> tuple[Picture, Seen]:
         """A picture drawn from `among`; where one cannot be read another takes its place."""

@@ -67,7 +67,7 @@ def keep_states(
 
 def _kept(model: VisionLLM, decoder: TextDecoder, batch: TextBatch) -> list[Kept]:
     asked, texts = batch.asked.to(model.device), batch.texts.to(model.device)
-    states = decoder.states(model.llm, _moved(batch.seen, model.device), asked, texts).half().cpu()
+    states = decoder.states(model.llm, batch.seen.to(model.device), asked, texts).half().cpu()
     kept = []
     for row, wanted in enumerate(batch.wanted.flatten(1)):
         learnt = wanted != IGNORED
@@ -112,17 +112,13 @@ class HeadTrainer(Loop[HeadBatch]):
     def draw(self, seed: tuple[int, ...], step: int) -> list[HeadBatch]:
         places = np.random.default_rng(seed).integers(len(self.kept), size=self.config.batch_size)
         some = [self.kept[int(place)] for place in places]
-        seen = Seen(*(torch.cat([getattr(one.seen, name) for one in some]).float() for name in vars(some[0].seen)))
+        seen = Seen.joined([one.seen for one in some])
         counts = torch.tensor([len(one.wanted) for one in some])
         states, wanted = torch.cat([one.states for one in some]).float(), torch.cat([one.wanted for one in some])
         return [HeadBatch(seen, states, wanted, counts)]
 
     def loss(self, batch: HeadBatch) -> tuple[Tensor, dict[str, float]]:
         states, wanted, counts = (value.to(self.device) for value in (batch.states, batch.wanted, batch.counts))
-        merged = self.decoder.merged(_moved(batch.seen, self.device)).repeat_interleave(counts, 0)
+        merged = self.decoder.merged(batch.seen.to(self.device)).repeat_interleave(counts, 0)
         loss = self.decoder.cost(self.model.llm, states, merged, wanted, self.smoothing)
         return loss, {"words": float(loss.detach())}
-
-
-def _moved(seen: Seen, device: torch.device) -> Seen:
-    return Seen(*(value.to(device) for value in vars(seen).values()))

@@ -19,7 +19,7 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
-from vision_llm_ros.model.text_decoder import ADAPTER, Seen, TextDecoder
+from vision_llm_ros.model.text_decoder import ADAPTER, TextDecoder
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.run_log import read_log
@@ -66,9 +66,8 @@ class TextTrainer(Loop[TextBatch]):
         return [self.data.draw(task, config.batch_size, config.questions, seed)]
 
     def loss(self, batch: TextBatch) -> tuple[Tensor, dict[str, float]]:
-        seen = Seen(*(value.to(self.device) for value in vars(batch.seen).values()))
         parts = (part.to(self.device) for part in (batch.asked, batch.texts, batch.wanted))
-        loss = self.decoder(self.model.llm, seen, *parts, self.config.smoothing)
+        loss = self.decoder(self.model.llm, batch.seen.to(self.device), *parts, self.config.smoothing)
         return loss, {"words": float(loss.detach())}
 
 
