@@ -3,8 +3,9 @@
 The forms lie in `phrasings/`, one a line under `# module do` or `# module say`: `do` forms are imperative and take
 openers, tails and companions in a plan; `say` forms stand alone. Slots: `{d}` one definite thing, `{p}` a quantified
 list, `{m}` bare plurals, `{a}` an indefinite thing, `{where}` a part of the picture, `{scene}` a whole scene, `{ago}` a
-period. What the module is to be told is the slot, or what stands in [brackets]. `HELD_OUT` is never learnt from, and no
-learnt form has more than 0.7 of its words (of both) in common with a held-out one.
+period. What the module is to be told is the slot, or what stands in [brackets]. `APART` and `HELD_OUT` were written
+apart and are never learnt from: no learnt form has more than 0.7 of its words (of both) in common with one of them. By
+`APART` we choose, by `HELD_OUT` we only report.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def read_forms(path: Path) -> Forms:
 
 
 _FOLDER = Path(__file__).parent / "phrasings"
-LEARNT, HELD_OUT = read_forms(_FOLDER / "learnt.txt"), read_forms(_FOLDER / "held_out.txt")
+LEARNT, APART, HELD_OUT = (read_forms(_FOLDER / f"{split}.txt") for split in ("learnt", "apart", "held_out"))
 # what stands around tasks: "opener", "tail", "joiner", and "reversed", where the second task is to be done first
 AROUND = read_forms(_FOLDER / "around.txt")
 

@@ -1,7 +1,8 @@
 """Sentences with the invocations they mean, drawn from `paraphrases`: what the routing language model learns from.
 
-One form is never in two splits: `held_out` forms are written apart, `choosing` is every twentieth learnt form of a
-module, after shuffling. Things are any of the lexicon's, so that phrases are found by the sentence around them.
+One form is never in two splits: `apart` and `held_out` forms are written apart, `choosing` is every twentieth learnt
+form of a module, after shuffling. Things are any of the lexicon's, so that phrases are found by the sentence around
+them.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.language.invocation import REFUSED, Invocation
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.paraphrases import AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms
+from vision_llm_ros.language.paraphrases import APART, AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
-SPLITS = ("learnt", "choosing", "held_out")
+_APART = {"apart": APART, "held_out": HELD_OUT}
+SPLITS = ("learnt", "choosing", *_APART)
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
@@ -111,8 +113,8 @@ def forms(split: str) -> Forms:
     """
     if split not in SPLITS:
         raise ConfigError(f"Expected split {', '.join(SPLITS)}, got {split!r}")
-    if split == "held_out":
-        return HELD_OUT
+    if split in _APART:
+        return _APART[split]
     kept: Forms = {}
     for module, kinds in LEARNT.items():
         for kind, some in kinds.items():
@@ -170,12 +172,12 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
 
 
 def reworded(form: str, module: str, rng: random.Random) -> str:
-    """A form with some of its words replaced by others of the same meaning; never a held-out form."""
+    """A form with some of its words replaced by others of the same meaning; never one that is written apart."""
     words = form
     for pattern, choices in _synonyms(module):
         if rng.random() < _REWORDED and (found := pattern.search(words)):
             words = words[: found.start()] + rng.choice(choices) + words[found.end() :]
-    kept_apart = forms("held_out")[module].values()
+    kept_apart = (some for known in _APART.values() for some in known[module].values())
     return form if any(words in some for some in kept_apart) else words
 
 
@@ -272,7 +274,7 @@ def _after(text: str, words: str) -> str:
 
 
 def _share(split: str) -> str:
-    return "held_out" if split == "held_out" else "learnt"
+    return split if split in _APART else "learnt"
 
 
 def _addressed(text: str, split: str, rng: random.Random) -> str:
