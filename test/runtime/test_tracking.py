@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.config import VideoConfig
 from vision_llm_ros.interfaces import Detection
-from vision_llm_ros.runtime.tracking import Tracker, distances, overlaps
+from vision_llm_ros.runtime.tracking import Tracker, distances, nesting, overlaps
 
 RED, BLUE = np.eye(2, dtype=np.float32)
 
@@ -70,7 +70,19 @@ def test_a_class_never_becomes_another() -> None:
 def test_a_weak_detection_goes_on_with_a_track_but_begins_none() -> None:
     tracker = Tracker(VideoConfig())
     assert follow(tracker, [(found(0.0), RED), (found(300.0, score=0.2), BLUE)]) == [[1]]
-    assert follow(tracker, [(found(5.0, score=0.2), BLUE)], start_s=0.1) == [[1]]
+    assert follow(tracker, [(found(5.0, score=0.2), RED)], start_s=0.1) == [[1]]
+
+
+def test_a_weak_detection_that_looks_otherwise_is_not_the_object() -> None:
+    tracker = Tracker(VideoConfig())
+    follow(tracker, [(found(0.0), RED)])
+    assert follow(tracker, [(found(5.0, score=0.2), BLUE)], start_s=0.1) == [[]]
+
+
+def test_weak_detections_do_not_confirm_what_was_seen_once() -> None:
+    tracker = Tracker(VideoConfig())
+    later = [[(found(0.0), RED)], *([(found(0.0, score=0.3), RED)] for _ in range(4))]
+    assert follow(tracker, [], *later, [(found(0.0), RED)])[1:] == [[]] * 5 + [[1]]
 
 
 def test_what_is_seen_only_once_is_not_reported_later() -> None:
@@ -87,6 +99,19 @@ def test_a_second_box_on_a_known_object_is_no_new_object() -> None:
     assert follow(tracker, doubled, doubled, start_s=0.1) == [[1], [1]]
 
 
+def test_a_part_of_a_known_object_is_no_new_object_but_one_of_another_class_is() -> None:
+    tracker = Tracker(VideoConfig())
+    follow(tracker, [(found(0.0), RED)])
+    part, other = found(20.0, 120.0, size=15.0), found(20.0, 120.0, size=15.0, kind=1)
+    assert follow(tracker, *([[(found(0.0), RED), (part, BLUE)]] * 3), start_s=0.1) == [[1]] * 3
+    assert follow(tracker, *([[(found(0.0), RED), (other, BLUE)]] * 2), start_s=0.4) == [[1], [1, 2]]
+
+
+def test_an_object_that_passes_before_another_goes_on_inside_its_box() -> None:
+    frames = [[(found(0.0, 0.0, size=200.0), RED), (found(260.0 - 20 * n, 60.0, size=50.0), BLUE)] for n in range(14)]
+    assert follow(Tracker(VideoConfig()), *frames) == [[1, 2]] * 14
+
+
 def test_trackers_that_share_their_ids_give_none_twice() -> None:
     ids = itertools.count(1)
     first, second = Tracker(VideoConfig(), ids), Tracker(VideoConfig(), ids)
@@ -96,4 +121,5 @@ def test_trackers_that_share_their_ids_give_none_twice() -> None:
 def test_boxes_of_another_shape_overlap_as_they_should() -> None:
     wide, tall = np.array([[0.0, 0.0, 40.0, 10.0]]), np.array([[0.0, 0.0, 10.0, 40.0]])
     assert overlaps(wide, tall)[0, 0] == pytest.approx(100 / 700)
+    assert nesting(wide, tall)[0, 0] == pytest.approx(100 / 400)
     assert distances(wide, tall)[0, 0] == pytest.approx(np.hypot(15, 15) / np.hypot(40, 10))

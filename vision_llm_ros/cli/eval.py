@@ -359,8 +359,8 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
 
 def _runtime(args: argparse.Namespace) -> RuntimeConfig:
     chosen = {name: getattr(args, name, None) for name, _ in _RUNTIME}
-    # masks have no ranking to average over: as the node answers
-    limits = {"refer": {}, "polygon": OUTLINES}.get(args.task, EXACT)
+    # masks and tracks have no ranking to average over: as the node answers
+    limits = {"refer": {}, "track": {}, "polygon": OUTLINES}.get(args.task, EXACT)
     return from_mapping(RuntimeConfig, limits | {name: value for name, value in chosen.items() if value is not None})
 
 

@@ -25,7 +25,9 @@ MOTION_GAIN = 0.5
 APPEARANCE_GAIN = 0.15
 LARGEST_SIZE_CHANGE = np.log(2.0)
 SAME_OBJECT_IOU = 0.6
+NESTED = 0.7  # share of a box inside another of its class: a part of that object, or the object and more
 WEAK_IOU = 0.3
+WEAK_SIMILARITY = 0.7
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Track:
     Attributes:
         centre, size, velocity: float[2]; velocity in pixels a second.
         appearance: float32[D] of unit length, a running mean.
-        hits: frames it was seen in.
+        hits: frames it was seen in; strong_hits: those of them in which its detection was a strong one.
     """
 
     id: int
@@ -47,6 +49,7 @@ class Track:
     first_s: float
     last_s: float
     hits: int = 1
+    strong_hits: int = 1
     confirmed: bool = False
 
     def predicted(self, now_s: float) -> Array:
@@ -54,8 +57,8 @@ class Track:
         centre = self.centre + self.velocity * min(now_s - self.last_s, LONGEST_GAP_S)
         return np.concatenate([centre - self.size / 2, centre + self.size / 2])
 
-    def see(self, detection: Detection, appearance: NDArray[np.float32], now_s: float) -> None:
-        """Take a detection for this object."""
+    def see(self, detection: Detection, appearance: NDArray[np.float32], now_s: float, strong: bool) -> None:
+        """Take a detection for this object; two strong ones confirm it, weak ones never do."""
         box, gap_s = np.array(detection.box_xyxy_px), now_s - self.last_s
         centre = (box[:2] + box[2:]) / 2
         measured = (centre - self.centre) / max(gap_s, 1e-3)
@@ -64,7 +67,8 @@ class Track:
         self.centre, self.size, self.last = centre, box[2:] - box[:2], replace(detection, track_id=self.id)
         self.appearance = _unit((1 - APPEARANCE_GAIN) * self.appearance + APPEARANCE_GAIN * appearance)
         self.last_s, self.hits = now_s, self.hits + 1
-        self.confirmed = self.confirmed or self.hits >= 2
+        self.strong_hits += strong
+        self.confirmed = self.confirmed or self.strong_hits >= 2
 
 
 class Tracker:
@@ -91,20 +95,21 @@ class Tracker:
             appearances: float32[len(detections), D], of unit length.
         Returns:
             the detections of confirmed tracks with their ids, by falling score. An object of the first frame is
-            confirmed at once, a later one when it is seen for the second time.
+            confirmed at once, a later one when it is strongly seen for the second time.
         """
         self.tracks = [track for track in self.tracks if self._is_kept(track, now_s)]
         strong = [i for i, found in enumerate(detections) if found.score >= self.config.track_score]
         weak = [i for i in range(len(detections)) if i not in strong and self._is_weak(detections[i])]
         free = list(self.tracks)
         for track, index in self._strong_pairs(free, strong, detections, appearances, now_s):
-            track.see(detections[index], appearances[index], now_s)
+            track.see(detections[index], appearances[index], now_s, strong=True)
             free.remove(track)
             strong.remove(index)
         recent = [track for track in free if now_s - track.last_s <= LONGEST_GAP_S]
-        for track, index in self._weak_pairs(recent, weak, detections, now_s):
-            track.see(detections[index], appearances[index], now_s)
-        for index in strong:
+        weak = [index for index in weak if not self._is_nested(detections[index], now_s)]
+        for track, index in self._weak_pairs(recent, weak, detections, appearances, now_s):
+            track.see(detections[index], appearances[index], now_s, strong=False)
+        for index in sorted(strong, key=lambda index: -detections[index].score):
             self._begin(detections[index], appearances[index], now_s)
         self.updates += 1
         seen = [track.last for track in self.tracks if track.last_s == now_s and track.confirmed]
@@ -121,11 +126,18 @@ class Tracker:
     def _is_weak(self, detection: Detection) -> bool:
         return self.config.track_weak_score <= detection.score < self.config.track_score
 
+    def _is_nested(self, detection: Detection, now_s: float) -> bool:
+        """Whether a detection shows a part of an object of its class that is seen now, or that object and more."""
+        others = [track.last for track in self.tracks if track.last_s == now_s]
+        boxes = [item.box_xyxy_px for item in others if item.class_index == detection.class_index]
+        return bool(boxes) and nesting(np.array(boxes), np.array([detection.box_xyxy_px])).max() > NESTED
+
     def _begin(self, detection: Detection, appearance: NDArray[np.float32], now_s: float) -> None:
         """A new track, unless the detection shows an object that has just been recognised otherwise."""
         box = np.array(detection.box_xyxy_px)
         seen = [track.last.box_xyxy_px for track in self.tracks if track.last_s == now_s and track.hits > 1]
-        if seen and overlaps(np.array(seen), box[None]).max() > SAME_OBJECT_IOU:
+        same = bool(seen) and overlaps(np.array(seen), box[None]).max() > SAME_OBJECT_IOU
+        if same or self._is_nested(detection, now_s):
             return
         number = next(self._ids)
         found = replace(detection, track_id=number)
@@ -162,16 +174,22 @@ class Tracker:
         return [(tracks[row], chosen[column]) for row, column in assign(cost)]
 
     def _weak_pairs(
-        self, tracks: list[Track], chosen: list[int], detections: Sequence[Detection], now_s: float
+        self,
+        tracks: list[Track],
+        chosen: list[int],
+        detections: Sequence[Detection],
+        appearances: NDArray[np.float32],
+        now_s: float,
     ) -> list[tuple[Track, int]]:
-        """By overlap alone: a weak detection is often half hidden, so that its looks tell little."""
+        """By overlap: a weak detection is often half hidden, so that its looks only tell what it is not."""
         if not tracks or not chosen:
             return []
         boxes = np.array([detections[i].box_xyxy_px for i in chosen])
         overlap = overlaps(np.array([track.predicted(now_s) for track in tracks]), boxes)
         names = np.array([detections[i].class_index for i in chosen])
         other = np.array([track.last.class_index for track in tracks])[:, None] != names
-        cost = np.where(other | (overlap < WEAK_IOU), FORBIDDEN, 1.0 - overlap)
+        unlike = np.array([track.appearance for track in tracks]) @ appearances[chosen].T < WEAK_SIMILARITY
+        cost = np.where(other | unlike | (overlap < WEAK_IOU), FORBIDDEN, 1.0 - overlap)
         return [(tracks[row], chosen[column]) for row, column in assign(cost)]
 
 
@@ -183,11 +201,14 @@ def assign(cost: Array) -> list[tuple[int, int]]:
 
 def overlaps(first: Array, second: Array) -> Array:
     """IoU of boxes xyxy: float[N, 4], float[M, 4] -> float[N, M]."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1) for boxes in (first, second)]
-    return np.asarray(shared / np.maximum(areas[0][:, None] + areas[1][None] - shared, 1e-9))
+    shared = _shared(first, second)
+    return np.asarray(shared / np.maximum(_areas(first)[:, None] + _areas(second)[None] - shared, 1e-9))
+
+
+def nesting(first: Array, second: Array) -> Array:
+    """What two boxes xyxy share over the smaller one: float[N, 4], float[M, 4] -> float[N, M]."""
+    smaller = np.minimum(_areas(first)[:, None], _areas(second)[None])
+    return np.asarray(_shared(first, second) / np.maximum(smaller, 1e-9))
 
 
 def distances(first: Array, second: Array) -> Array:
@@ -200,6 +221,16 @@ def distances(first: Array, second: Array) -> Array:
 def place_of(box: Box) -> str:
     """For a sentence: "(120, 80)"."""
     return f"({(box[0] + box[2]) / 2:.0f}, {(box[1] + box[3]) / 2:.0f})"
+
+
+def _shared(first: Array, second: Array) -> Array:
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(-1))
+
+
+def _areas(boxes: Array) -> Array:
+    return np.asarray(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(-1))
 
 
 def _size_change(first: Array, second: Array) -> Array:
