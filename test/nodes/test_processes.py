@@ -158,7 +158,8 @@ def test_results_follow_a_recording_with_its_own_clock(start: Start, bag: Path, 
     until(perception, "Configured in")
     topics = ("perception/detections", "perception/status")
     recorder = start("-m", "vision_llm_ros.nodes.recorder", str(tmp_path / "out"), "--topics", *topics)
-    until(recorder, "recording to")
+    for _ in topics:
+        until(recorder, "subscribed to /perception/")
     operator = start("-c", OPERATOR)
     assert operator.wait(timeout=20) == 0
     player = start("-m", "vision_llm_ros.nodes.player", str(bag), "--clock", "--rate", "0.2", "--wait-for-subscriber")

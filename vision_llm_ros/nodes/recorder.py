@@ -57,6 +57,7 @@ class RecorderNode(Node):
             self.get_logger().error(f"Cannot record {name}: type {msgtype} is not installed ({error})")
             return
         self.create_subscription(kind, name, partial(self._take, name, msgtype), self._qos(name), raw=True)
+        print(f"subscribed to {name}", flush=True)
 
     def _qos(self, name: str) -> QoSProfile:
         """As strict as every publisher of the topic allows: all messages, and the latched ones."""
