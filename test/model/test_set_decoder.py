@@ -21,8 +21,12 @@ Case = tuple[Words, ImageTokens, SetLogits]
 
 @pytest.fixture(scope="module")
 def exact_model(tiny_model: VisionLLM) -> VisionLLM:
-    """In double precision, so that what must be equal is equal to five digits."""
-    return copy.deepcopy(tiny_model).double()
+    """In double precision, so that what must be equal is so to five digits; attention is soft, so that all counts."""
+    model = copy.deepcopy(tiny_model).double()
+    for name, parameter in model.llm.base.named_parameters():
+        if "q_proj" in name:
+            parameter.data.mul_(0.1)
+    return model
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """The dense branch of the image tokenizer: a semantic vector and a box for every anchor of the pyramid.
 
 The semantic vector has one slot per known concept (the logits of the imported SSD class predictor, with its
-3x3 kernels factored to a low rank); a phrase becomes a mixture of slots by a linear map from its text embedding,
+3x3 kernels factored to a low rank, behind a narrower map where the pyramid is wide); a phrase becomes a mixture of slots by a linear map from its text embedding,
 fitted so that the known names map to their own slot. So any phrase scores every anchor, and a phrase close in
 meaning to known names inherits their detector (two-stage queries, Deformable-DETR section 4.2).
 """
@@ -17,6 +17,7 @@ from vision_llm_ros.model.geometry import apply_deltas
 from vision_llm_ros.model.pyramid import MobileNetV2Pyramid, make_anchors
 
 RANKS = (128, 160, 128, 96, 96, 64)
+NARROWED = (0, 256, 0, 0, 0, 0)  # channels that a level is brought to before its class kernels; 0: as it is
 NUM_CONCEPTS = 80
 SEMANTIC_SCALE = 0.1  # brings concept logits to the size layers like
 _ABSENT_LOGIT = 6.0
@@ -41,11 +42,11 @@ class DenseHead(nn.Module):
 
     def __init__(self, channels: tuple[int, ...] = MobileNetV2Pyramid.channels[1:], ranks: tuple[int, ...] = ()):
         super().__init__()
-        ranks = ranks or _ranks(channels)
+        nano = channels == MobileNetV2Pyramid.channels[1:]
+        ranks = ranks or (RANKS if nano else tuple(min(count, _OTHER_RANK) for count in channels))
+        narrowed = NARROWED if nano else (0,) * len(channels)
         self.anchors_per_cell = (3, *[6] * (len(channels) - 1))
-        self.reduce = nn.ModuleList(
-            nn.Conv2d(c, r, 3, padding=1, bias=False) for c, r in zip(channels, ranks, strict=True)
-        )
+        self.reduce = nn.ModuleList(_class_kernels(c, n, r) for c, n, r in zip(channels, narrowed, ranks, strict=True))
         self.concepts = nn.ModuleList(
             nn.Conv2d(r, a * NUM_CONCEPTS, 1) for r, a in zip(ranks, self.anchors_per_cell, strict=True)
         )
@@ -69,11 +70,10 @@ class DenseHead(nn.Module):
         return DenseFeatures(torch.cat(semantics, 1), boxes)
 
 
-def _ranks(channels: tuple[int, ...]) -> tuple[int, ...]:
-    """Ranks of the class kernels: measured ones for the nano pyramid, a common one for any other."""
-    if channels == MobileNetV2Pyramid.channels[1:]:
-        return RANKS
-    return tuple(min(count, _OTHER_RANK) for count in channels)
+def _class_kernels(channels: int, narrowed: int, rank: int) -> nn.Sequential:
+    """What all classes of a level share: 3x3 kernels of `rank` outputs, the last layer, behind `narrowed` channels."""
+    narrow = [nn.Conv2d(channels, narrowed, 1, bias=False)] if narrowed else []
+    return nn.Sequential(*narrow, nn.Conv2d(narrowed or channels, rank, 3, padding=1, bias=False))
 
 
 class PhraseScorer(nn.Module):

@@ -26,6 +26,7 @@ _COCO_IDS = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69
 _NUM_OUTPUTS = 91
 _PREFIX = "FeatureExtractor/MobilenetV2/"
 _EPSILON = 1e-3
+_EPSILON_OF_LARGEST = 1e-6  # directions hardly ever seen are not blown up
 _RIDGE = 1e-3
 
 
@@ -95,24 +96,54 @@ def load_dense_head(
     Args:
         pictures: some uint8[1, 3, S, S] training pictures.
     """
-    second_moments: list[Tensor | float] = [0.0] * len(head.reduce)
+    seen: list[Tensor | float] = [0.0] * len(head.reduce)
+    said: list[Tensor | float] = [0.0] * len(head.reduce)
     kernels = [_class_kernels(graph, level, cells) for level, cells in enumerate(head.anchors_per_cell)]
     for picture in pictures:
         for level, features in enumerate(pyramid(picture)[1:]):
-            outputs = functional.conv2d(features, kernels[level][0], padding=1)[0].flatten(1)
-            second_moments[level] += outputs @ outputs.T / outputs.shape[1]
+            seen[level] += _second_moment(features[0])
+            said[level] += _second_moment(functional.conv2d(features, kernels[level][0], padding=1)[0])
     for level, (weight, bias) in enumerate(kernels):
-        moment = second_moments[level]
-        assert isinstance(moment, Tensor)
-        rank = head.reduce[level].get_parameter("weight").shape[0]
+        moment, inputs = said[level], seen[level]
+        assert isinstance(moment, Tensor) and isinstance(inputs, Tensor)
+        *narrow, last = head.reduce[level].children()
+        rank = last.get_parameter("weight").shape[0]
         directions = torch.linalg.eigh(moment)[1][:, -rank:]
         factor = (directions.T @ weight.flatten(1)).view(rank, *weight.shape[1:])
-        head.reduce[level].get_parameter("weight").copy_(factor)
+        if narrow:
+            first, factor = narrowed(factor, inputs, narrow[0].get_parameter("weight").shape[0])
+            narrow[0].get_parameter("weight").copy_(first)
+        last.get_parameter("weight").copy_(factor)
         head.concepts[level].get_parameter("weight").copy_(directions[:, :, None, None])
         head.concepts[level].get_parameter("bias").copy_(bias)
         box_weight, box_bias = graph[f"BoxPredictor_{level}/BoxEncodingPredictor/Conv2D"]
         head.deltas[level].get_parameter("weight").copy_(box_weight)
         head.deltas[level].get_parameter("bias").copy_(box_bias)
+
+
+def _second_moment(maps: Tensor) -> Tensor:
+    """Mean of x x^T float[C, C] over the places of float[C, H, W]."""
+    columns = maps.flatten(1)
+    return columns @ columns.T / columns.shape[1]
+
+
+def narrowed(kernels: Tensor, moment: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """Split a convolution in two, the first to fewer channels: reduced-rank regression on its inputs.
+
+    Args:
+        kernels: float[R, C, 3, 3].
+        moment: float[C, C], second moment of the inputs.
+        channels: K, fewer than C.
+    Returns:
+        float[K, C, 1, 1] and float[R, K, 3, 3].
+    """
+    values, vectors = torch.linalg.eigh(moment.double())
+    roots = values.clamp(min=float(values[-1]) * _EPSILON_OF_LARGEST).sqrt()
+    root, inverse = (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+    columns = kernels.transpose(0, 1).flatten(1).double()
+    leading = torch.linalg.svd(root @ columns, full_matrices=False)[0][:, :channels]
+    last = (leading.T @ root @ columns).view(channels, len(kernels), *kernels.shape[2:]).transpose(0, 1)
+    return (inverse @ leading).T[:, :, None, None].to(kernels.dtype), last.to(kernels.dtype)
 
 
 def _class_kernels(graph: dict[str, list[Tensor]], level: int, cells: int) -> tuple[Tensor, Tensor]:
