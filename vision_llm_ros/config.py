@@ -156,11 +156,18 @@ class RuntimeConfig(VideoConfig, ExpertsConfig):
         "who writes captions and answers; auto: the decoder what it has learnt to write, the Q-Former the rest",
         choices=("auto", "qformer", "decoder"),
     )
+    restore_route: str = setting(
+        "auto",
+        "what restores frames: the residual path, the language model alone, or the former with what its gate lets the "
+        "latter add",
+        choices=("auto", "residual", "language"),
+    )
     warm_text: bool = setting(
         False, "load what writes text at the start, not at the first caption or answer (some 260 MB, 2 s)"
     )
 
     router: bool = setting(True, "sentences that the grammar does not know are read by the language model")
+    region_names: bool = setting(True, "what is marked is called by its name in captions and answers about it")
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -347,6 +354,9 @@ class RestoreConfig:
         return (self.tile_px // self.patch_px) ** 2 + (self.visual != "nano")
 
 
+OBJECTIVES = ("features", "pixels")
+
+
 @dataclass(frozen=True)
 class RestoreTrainConfig(LoopConfig):
     """One stage of the restoration route."""
@@ -360,6 +370,9 @@ class RestoreTrainConfig(LoopConfig):
     size_px: int = setting(224, "side to which a photograph's centre square is brought, pixels", low=32, high=4096)
     held_out: float = setting(0.05, "share of the photographs kept back to choose by, 0..1", low=0.0, high=0.5)
     tasks: str = setting("", "tasks learnt by stage language, comma-separated; empty: all, jointly")
+    objective: str = setting(
+        "features", "stage language: squared error of features, or log error of the decoded pixels", choices=OBJECTIVES
+    )
 
 
 @dataclass(frozen=True)
@@ -498,19 +511,38 @@ class SynergyConfig(LoopConfig):
 
 
 @dataclass(frozen=True)
+class RegionTokenConfig:
+    """The token of a marked region, and the name that it tells."""
+
+    name: str = setting("region", "of this network; also the name of its weights folder")
+    hidden_width: int = setting(28, "of the narrow layer", low=1, high=4096)
+    threshold: float = setting(0.5, "a name that is less likely is no answer, 0..1", low=0.0, high=1.0)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+
+
+@dataclass(frozen=True)
 class RegionConfig(LoopConfig):
     """The token of a region, learnt on the names of things."""
 
-    steps: int = setting(300, "optimizer steps", low=1)
-    batch_size: int = setting(128, "regions a step", low=1)
-    learning_rate: float = setting(1e-3, "of everything that learns", low=0.0, high=1.0)
+    hidden_width: int = setting(28, "of the token's narrow layer", low=1, high=4096)
+    held_out: float = setting(0.1, "share of pictures that are not learnt from, 0..0.5", low=0.0, high=0.5)
+    right: float = setting(0.7, "share of names that are to be right of those that are told, 0..1", low=0.0, high=1.0)
+    steps: int = setting(2000, "optimizer steps", low=1)
+    batch_size: int = setting(256, "marks a step", low=1)
+    learning_rate: float = setting(2e-3, "of everything that learns", low=0.0, high=1.0)
     weight_decay: float = setting(0.05, "decoupled weight decay", low=0.0)
+    save_every: int = setting(500, "steps between checkpoints", low=1)
 
 
 # Settings by the name that a weights folder keeps of them: one entry a system.
 SYSTEMS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig, RouterConfig)
+    for kind in (
+        *(ModelConfig, QFormerConfig, DecoderTextConfig, RestoreConfig, MaskConfig, RouterConfig),
+        RegionTokenConfig,
+    )
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vision_llm_ros.config import RestoreConfig, RuntimeConfig
-from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Frame, Perception, Restored, Status, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detail import KINDS
@@ -142,6 +142,28 @@ def test_an_open_gate_brings_in_the_language_model_and_leaves_it_as_it_was(model
     assert told.restored is not None
     assert plain.restored is not None
     assert not np.array_equal(told.restored.image_rgb_u8, plain.restored.image_rgb_u8)
+
+
+@pytest.mark.parametrize("path", ["language", "residual"])
+def test_one_path_alone_restores_when_asked(model: VisionLLM, tmp_path: Path, frame: Frame, path: str) -> None:
+    stored(model, tmp_path)
+    served = load_route(tmp_path, model, replace(RUNTIME, restore_route=path))
+    manifest = weights.Manifest(model.config, {"tokenizer.safetensors": "0" * 64}, ("detect",), {})
+    (answer,) = TorchEngine(model, manifest, RUNTIME, [served]).perceive(frame, (restore("denoise"),))
+    image = torch.from_numpy(frame.image_rgb_u8).permute(2, 0, 1).float() / 255
+    alone, restorer = path == "language", served.restorer
+    with torch.no_grad():
+        by_itself = restorer.by_language(model.llm, image, "denoise")
+        expected = by_itself if alone else restorer.restore(None, image, "denoise")
+    assert answer.restored is not None
+    assert np.abs(answer.restored.image_rgb_u8 / 255 - expected.permute(1, 2, 0).numpy()).max() < 0.51 / 255
+    assert answer.text.endswith("by the language model alone") == alone
+
+
+def test_the_language_model_alone_needs_its_weights(model: VisionLLM, tmp_path: Path) -> None:
+    stored(model, tmp_path, without="language.")
+    with pytest.raises(ConfigError, match=r"restore_route=language needs .*language\.safetensors"):
+        load_route(tmp_path, model, replace(RUNTIME, restore_route="language"))
 
 
 def test_the_next_task_sees_the_restored_frame_with_the_same_stamp(frame: Frame) -> None:

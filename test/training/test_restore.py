@@ -169,6 +169,22 @@ def test_least_squares_beat_the_mean(photographs: Photographs, llm: LanguageMode
     assert float(error) < float((clean - clean.mean((0, 1))).square().mean())
 
 
+def test_the_pixel_objective_brings_decoded_tiles_nearer(
+    photographs: Photographs, llm: LanguageModel, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    config = replace(CONFIG, aligned=True)
+    restorer = Restorer(config, llm.width)
+    train = stage("language", objective="pixels", tasks="denoise,pepper", steps=30, learning_rate=3e-3, save_every=30)
+    loop = LanguageLoop(restorer.language, llm, restorer.autoencoder, photographs, config, train, tmp_path, CPU)
+    loop.start(16)
+    (batch,) = loop.draw((9,), 0)
+    before = loop.loss(batch)[1]["error"]
+    loop.run(ignore)
+    assert loop.loss(batch)[1]["error"] < before - 0.1
+    assert all(parameter.grad is None for parameter in restorer.autoencoder.parameters())
+
+
 def test_a_stage_names_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="builds on stage autoencoder"):
         restore_run.require(tmp_path, "language")

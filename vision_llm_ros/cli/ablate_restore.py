@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vision_llm_ros.evaluation.restore_arms import Ground
 
 HELP = "what the language model does for restoration, beside linear maps, small networks and random weights"
-_LEARNING = ("steps", "batch_size", "learning_rate", "warmup_steps", "save_every", "seed")
+_LEARNING = ("steps", "batch_size", "learning_rate", "warmup_steps", "save_every", "seed", "objective")
 _RUNTIME = ("device", "threads")
 ARMS = tuple(RESTORE_ARMS)
 

@@ -103,7 +103,7 @@ def measure(args: argparse.Namespace, load: Callable[[str, RuntimeConfig], Engin
 
 _RUNTIME = (
     *(("weights", str), ("device", str), ("dtype", str), ("threads", int)),
-    *(("ground_route", str), ("text_route", str), ("mask_threshold", float)),
+    *(("ground_route", str), ("text_route", str), ("restore_route", str), ("mask_threshold", float)),
 )
 Load = Callable[[], "Engine | None"]
 Measured = tuple[dict[str, Any], list[Path]]

@@ -91,7 +91,9 @@ RESTORE_ARMS: dict[str, str] = {
     "llm": "the language model, token by token, as published",
     "llm-random": "the same with random weights in its layers",
     "llm-at-once": "the language model in one pass, without causal mask and positions",
-    "llm-joint": "as published, all tasks learnt jointly with the same steps",
+    "llm-joint": "as published, all compared tasks learnt jointly with the same steps",
     "aligned": "the language model reads the damaged token beside the restored one, on top of a linear map",
     "aligned-random": "the same with random weights in its layers",
+    "aligned-at-once": "the same in one pass, without causal mask and positions",
+    "aligned-joint": "aligned, all compared tasks learnt jointly with the same steps",
 }

@@ -73,20 +73,23 @@ def compare(ground: Ground, tasks: tuple[str, ...], arms: tuple[str, ...], progr
     for name, known in (*((task, TASKS) for task in tasks), *((arm, tuple(RESTORE_ARMS)) for arm in arms)):
         if name not in known:
             raise ConfigError(f"Expected some of {', '.join(known)}, got {name!r}")
-    found = [_measured(ground, task, arms, progress) for task in tasks]
+    found = [_measured(ground, task, tasks, arms, progress) for task in tasks]
     train = ground.train
     shared = {"steps": train.steps, "batch_size": train.batch_size, "seed": train.seed, "tiles": ground.tiles}
     return {**shared, "llm_layers": ground.network.llm_layers, "tasks": found, "machine": machine_values()}
 
 
-def _measured(ground: Ground, task: str, arms: tuple[str, ...], progress: Progress) -> dict[str, Any]:
+def _measured(
+    ground: Ground, task: str, tasks: tuple[str, ...], arms: tuple[str, ...], progress: Progress
+) -> dict[str, Any]:
     rng = np.random.default_rng((ground.train.seed, 17, TASKS.index(task)))
     exam = ground.held_out.damaged(ground.tiles, ground.network.tile_px, (task,), rng)
     damaged, clean = _encode(ground, exam.damaged), _encode(ground, exam.clean)
     base = _psnr(ground, damaged, exam)
     rows = []
     for arm in arms:
-        answer, parameters = _learn(ground, task, arm, progress)
+        learnt = tasks if arm.endswith("joint") else (task,)
+        answer, parameters = _learn(ground, task, learnt, arm, progress)
         with torch.no_grad():
             values = base if arm == "reconstruction" else _psnr(ground, answer(damaged), exam)
         rows.append({"name": arm, "psnr": _mean(values), **_gain(values - base), "parameters": parameters})
@@ -94,14 +97,12 @@ def _measured(ground: Ground, task: str, arms: tuple[str, ...], progress: Progre
     return {"task": task, "ceiling_psnr": _mean(_psnr(ground, clean, exam)), "arms": rows}
 
 
-def _learn(ground: Ground, task: str, arm: str, progress: Progress) -> tuple[Answer, int]:
-    """What an arm has learnt, and its number of parameters."""
+def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progress: Progress) -> tuple[Answer, int]:
+    """What an arm makes of a task after learning some, and its number of parameters."""
     if arm == "reconstruction":
         return lambda damaged: damaged, 0
     torch.manual_seed(ground.train.seed)
-    joint = arm == "llm-joint"
-    train = replace(ground.train, tasks=",".join(TASKS) if joint else task)
-    folder = ground.folder / ("joint" if joint else task) / arm
+    train, folder = replace(ground.train, tasks=",".join(learnt)), ground.folder / "+".join(learnt) / arm
     if arm in ("linear", "mlp", "transformer"):
         expert = _expert(ground, arm)
         train = replace(train, learning_rate=ground.expert_rate)
@@ -111,7 +112,7 @@ def _learn(ground: Ground, task: str, arm: str, progress: Progress) -> tuple[Ans
     llm = ground.load_llm()
     if arm.endswith("random"):
         _scramble(llm, ground.train.seed)
-    module, at_once = LanguageRestorer(network, llm.width), arm == "llm-at-once"
+    module, at_once = LanguageRestorer(network, llm.width), arm.endswith("at-once")
     loop = LanguageLoop(module, llm, ground.visual, ground.learnt, network, train, folder, ground.device, at_once)
     _run(loop, progress, lambda: loop.start(ground.start_tiles, ground.train.seed))
     place = TASKS.index(task)
@@ -122,7 +123,7 @@ def _learn(ground: Ground, task: str, arm: str, progress: Progress) -> tuple[Ans
             return module.at_once(llm, damaged, tasks).features
         return module.generate(llm, damaged, tasks)
 
-    return answer, _count(module) - (len(TASKS) - 1) * module.tasks[0].numel()
+    return answer, _count(module) - (len(TASKS) - len(learnt)) * module.tasks[0].numel()
 
 
 def _expert(ground: Ground, arm: str) -> Expert:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision_llm_ros.config import RestoreConfig, RuntimeConfig
-from vision_llm_ros.errors import WeightsError
+from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Perception, Restored, Status, Task, TaskSpec
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detail import KINDS
@@ -36,8 +36,14 @@ class RestoreRoute:
 
     tasks = frozenset({Task.RESTORE})
 
-    def __init__(self, model: VisionLLM, restorer: Restorer, weights_hash: str) -> None:
+    def __init__(self, model: VisionLLM, restorer: Restorer, weights_hash: str, path: str = "auto") -> None:
+        """Serve a network.
+
+        Args:
+            path: see `RuntimeConfig.restore_route`.
+        """
         self.model, self.restorer, self.weights_hash = model, restorer.eval(), weights_hash
+        self.path = path
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`.
@@ -78,7 +84,7 @@ class RestoreRoute:
             strength = float(strengths[KINDS.index(kind)])
             if strength < LEAST_NAMED[kind]:
                 return image, NONE, f"no {_NAMES[kind]} to be seen (estimated strength {strength:.0%}); {_AS_IT_IS}"
-            return self._undo(image, kind), kind, _told([(kind, strength)])
+            return self._undo(image, kind), kind, self._told([(kind, strength)])
         return self._whatever_is_wrong(image, strengths)
 
     def _whatever_is_wrong(self, image: Tensor, strengths: Tensor) -> tuple[Tensor, str, str]:
@@ -94,18 +100,27 @@ class RestoreRoute:
             strengths = self.restorer.estimate(image)
         if not done:
             return image, NONE, f"nothing is wrong with the picture; {_AS_IT_IS}"
-        return image, "+".join(kind for kind, _ in done), _told(done)
+        return image, "+".join(kind for kind, _ in done), self._told(done)
 
     def _undo(self, image: Tensor, kind: str) -> Tensor:
-        if self.restorer.speaks(kind):
-            self.model.llm.deepen(self.restorer.config.llm_layers)
-        return self.restorer.restore(self.model.llm, image, kind)
+        alone = self.path == "language"
+        if not alone and (self.path == "residual" or not self.restorer.speaks(kind)):
+            return self.restorer.restore(None, image, kind)
+        self.model.llm.deepen(self.restorer.config.llm_layers)
+        undo = self.restorer.by_language if alone else self.restorer.restore
+        return undo(self.model.llm, image, kind)
+
+    def _told(self, done: list[tuple[str, float]]) -> str:
+        parts = (f"{_NAMES[kind]} (estimated strength {strength:.0%})" for kind, strength in done)
+        by = " by the language model alone" if self.path == "language" else ""
+        return "removed " + " and ".join(parts) + by
 
 
 def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> RestoreRoute:
     """The route with its trained weights.
 
     Raises:
+        ConfigError: the language model shall restore, and these weights have not taught it to.
         WeightsError: files are missing, damaged or of another shape.
     """
     manifest = weights.read_manifest(folder, RestoreConfig)
@@ -113,14 +128,11 @@ def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> Restor
     there = {Path(name).stem for name in manifest.files}
     if missing := sorted(_NEEDED - there):
         raise WeightsError(f"{folder} lacks {', '.join(missing)}; train these stages, then export again")
+    if runtime.restore_route == "language" and "language" not in there:
+        raise ConfigError(f"restore_route=language needs {folder / 'language.safetensors'}; set it to auto")
     own = {key: value for key, value in restorer.learned().items() if key.partition(".")[0] in there}
     weights.fill(own, weights.load(folder, sorted(there)), str(folder))
-    return RestoreRoute(model, restorer, manifest.short_hash)
-
-
-def _told(done: list[tuple[str, float]]) -> str:
-    parts = (f"{_NAMES[kind]} (estimated strength {strength:.0%})" for kind, strength in done)
-    return "removed " + " and ".join(parts)
+    return RestoreRoute(model, restorer, manifest.short_hash, runtime.restore_route)
 
 
 def _to_tensor(image_rgb_u8: NDArray[np.uint8], device: torch.device) -> Tensor:

@@ -64,9 +64,8 @@ def _silent(inputs: int, outputs: int) -> nn.Linear:
 class ExpertLoop(FeatureLoop):
     """An expert of one task learns on the tiles that the language branch would learn on."""
 
-    name, parts = "expert", ("features",)
+    name, parts = "expert", ("error",)
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, _ = self.encoded(batch)
-        features = (self.module(damaged) - clean).square().sum(-1).mean()
-        return features, {"features": float(features.detach())}
+        return self.error(self.module(damaged), clean, batch)
