@@ -99,6 +99,9 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
             f"{task}: p50 {text['p50_ms']:.0f} ms, p95 {text['p95_ms']:.0f} ms; CPU time of all threads "
             f"{text['cpu_p50_ms']:.0f} ms"
         )
+    for path, restore in report["restore"].items():
+        speed = f", {restore['tokens_per_s']:.0f} visual tokens a second" if path == "language" else ""
+        yield f"restore 320x240, {path}: p50 {restore['p50_ms']:.0f} ms, p95 {restore['p95_ms']:.0f} ms{speed}"
     if (cost := report["mask_decoder"]) is not None:
         shares = ", ".join(f"{number}: {share:.2f} %" for number, share in cost["percent"].items())
         yield f"pixel decoder against SAM's ViT-B encoder ({cost['sam_gflop']:.0f} GFLOP), by targets: {shares}"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import ConfigError
-from vision_llm_ros.evaluation import bench_masks, bench_text, cold_start
+from vision_llm_ros.evaluation import bench_masks, bench_restoring, bench_text, cold_start
 from vision_llm_ros.evaluation.peers import Peer, grounding_dino_tiny, owlvit_b32
 from vision_llm_ros.evaluation.sample import HEIGHT_PX, RATE_HZ, WIDTH_PX, available_scenes, filmed
 from vision_llm_ros.evaluation.trial import machine_values
@@ -62,7 +62,7 @@ def bench(options: BenchOptions, progress: Progress = lambda items, _: items) ->
 
     Returns:
         detect {p50_ms, p95_ms, stages {name: p50}}, refer and mask_decoder (see `bench_masks`), text (`bench_text`),
-        cold_start_s, memory_mb, decoding, peers, dtype, threads, device, machine, model, and what was run.
+        restore (`bench_restoring`), cold_start_s, memory_mb, decoding, peers, dtype, threads, device, machine, model, and what was run.
     Raises:
         VisionLLMError: the model cannot be loaded or fails, or there are no sample photographs.
     """
@@ -79,6 +79,7 @@ def bench(options: BenchOptions, progress: Progress = lambda items, _: items) ->
         "refer": bench_masks.referring_latency(engine, frames, options.classes, progress),
         "mask_decoder": bench_masks.decoder_cost(engine),
         "text": bench_text.text_latency(engine, frames, options.classes, progress),
+        "restore": bench_restoring.restoring_latency(engine, frames, progress),
         "peers": {peer.name: _peer_values(peer, timed) for peer in peers},
         "frames": len(frames),
         "frame_wh_px": [WIDTH_PX, HEIGHT_PX],

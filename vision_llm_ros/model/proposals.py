@@ -1,9 +1,10 @@
 """The dense branch of the image tokenizer: a semantic vector and a box for every anchor of the pyramid.
 
-The semantic vector has one slot per known concept (the logits of the imported SSD class predictor, with its
-3x3 kernels factored to a low rank, behind a narrower map where the pyramid is wide); a phrase becomes a mixture of slots by a linear map from its text embedding,
-fitted so that the known names map to their own slot. So any phrase scores every anchor, and a phrase close in
-meaning to known names inherits their detector (two-stage queries, Deformable-DETR section 4.2).
+The semantic vector has one slot per known concept (the logits of the imported SSD class predictor, its 3x3 kernels
+factored to a low rank, behind fewer channels where the pyramid is wide); a phrase becomes a mixture of slots by a
+linear map from its text embedding, fitted so that the known names map to their own slot. So any phrase scores every
+anchor, and a phrase close in meaning to known names inherits their detector (two-stage queries, Deformable-DETR
+section 4.2).
 """
 
 from __future__ import annotations

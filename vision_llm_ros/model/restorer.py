@@ -81,6 +81,11 @@ class Restorer(nn.Module):
         """Whether the language branch has a say in restoring this kind."""
         return bool(self.blend["weight"][TASKS.index(kind)].abs().max() >= _LEAST_WEIGHT)
 
+    def num_tokens(self, size_wh_px: tuple[int, int]) -> int:
+        """Visual tokens that the language model says of a picture of this size."""
+        tiling = Tiling(size_wh_px[::-1], self.config.tile_px, self.config.overlap_px)
+        return len(tiling.corners) * self.config.num_tokens
+
     def _speak(self, llm: LanguageModel, features: Tensor, task: str) -> Tensor:
         tasks = torch.full((len(features),), TASKS.index(task), device=features.device)
         return self.language.generate(llm, features, tasks)

@@ -36,14 +36,17 @@ class RestoreRoute:
 
     tasks = frozenset({Task.RESTORE})
 
-    def __init__(self, model: VisionLLM, restorer: Restorer, weights_hash: str, path: str = "auto") -> None:
+    def __init__(
+        self, model: VisionLLM, restorer: Restorer, weights_hash: str, path: str = "auto", taught: bool = True
+    ) -> None:
         """Serve a network.
 
         Args:
             path: see `RuntimeConfig.restore_route`.
+            taught: the language model has learnt to restore.
         """
         self.model, self.restorer, self.weights_hash = model, restorer.eval(), weights_hash
-        self.path = path
+        self.path, self.paths = path, ("residual", "language") if taught else ("residual",)
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`.
@@ -128,11 +131,12 @@ def load_route(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> Restor
     there = {Path(name).stem for name in manifest.files}
     if missing := sorted(_NEEDED - there):
         raise WeightsError(f"{folder} lacks {', '.join(missing)}; train these stages, then export again")
-    if runtime.restore_route == "language" and "language" not in there:
+    taught = "language" in there
+    if runtime.restore_route == "language" and not taught:
         raise ConfigError(f"restore_route=language needs {folder / 'language.safetensors'}; set it to auto")
     own = {key: value for key, value in restorer.learned().items() if key.partition(".")[0] in there}
     weights.fill(own, weights.load(folder, sorted(there)), str(folder))
-    return RestoreRoute(model, restorer, manifest.short_hash, runtime.restore_route)
+    return RestoreRoute(model, restorer, manifest.short_hash, runtime.restore_route, taught)
 
 
 def _to_tensor(image_rgb_u8: NDArray[np.uint8], device: torch.device) -> Tensor:
