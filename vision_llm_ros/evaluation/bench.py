@@ -62,7 +62,8 @@ def bench(options: BenchOptions, progress: Progress = lambda items, _: items) ->
 
     Returns:
         detect {p50_ms, p95_ms, stages {name: p50}}, refer and mask_decoder (see `bench_masks`), text (`bench_text`),
-        restore (`bench_restoring`), cold_start_s, memory_mb, decoding, peers, dtype, threads, device, machine, model, and what was run.
+        restore (`bench_restoring`), cold_start_s, memory_mb, decoding, peers, dtype, threads, device, machine, model,
+        and what was run.
     Raises:
         VisionLLMError: the model cannot be loaded or fails, or there are no sample photographs.
     """

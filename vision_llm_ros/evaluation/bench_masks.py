@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from vision_llm_ros.interfaces import Engine, Frame, Perception, Task, TaskSpec
+from vision_llm_ros.evaluation.latency import Progress, summary, timed
+from vision_llm_ros.interfaces import Engine, Task, TaskSpec
 from vision_llm_ros.model.pixel_decoder import NUM_SCALES, TOKENS_PER_SCALE
 from vision_llm_ros.model.pixel_lm import PixelLM
 from vision_llm_ros.runtime.engine import TorchEngine
 
-Progress = Callable[[Sequence[Any], str], Iterable[Any]]
 TARGETS = (1, 4, 34)
 _PLACES = ("on the left", "on the right", "at the top", "next to the table", "in the middle")
 
@@ -36,30 +35,17 @@ def referring_latency(
     """One sentence on one frame, end to end; every frame gets a sentence, then answers it a second time.
 
     Returns:
-        p50_ms, p95_ms of the second time, when the words are known, as in a command that runs on; new_p50_ms of the
-        first; stages {name: p50}; masks: mean number. None for a model without a head for masks.
+        the `latency.summary` of the second time, when the words are known, as in a command that runs on; new_p50_ms of
+        the first; masks: mean number. None for a model without a head for masks.
     """
     if Task.SEGMENT not in engine.tasks:
         return None
-    engine.perceive(Frame(frames[0]), (TaskSpec(Task.SEGMENT, phrase="everything"),))
-    known, new = list[float](), list[float]()
-    answers: list[Perception] = []
-    for image, sentence in zip(progress(frames, "masks"), sentences(classes), strict=False):
-        spec = TaskSpec(Task.SEGMENT, phrase=sentence)
-        for times in (new, known):
-            started = time.perf_counter()
-            (answer,) = engine.perceive(Frame(image), (spec,))
-            times.append((time.perf_counter() - started) * 1e3)
-        answers.append(answer)
-    p50, p95 = np.percentile(known, [50, 95])
-    stages = {name: float(np.median([a.stage_ms.get(name, 0.0) for a in answers])) for name in answers[0].stage_ms}
-    return {
-        "p50_ms": round(float(p50), 3),
-        "p95_ms": round(float(p95), 3),
-        "new_p50_ms": round(float(np.median(new)), 3),
-        "stages": {name: round(value, 3) for name, value in stages.items()},
-        "masks": round(float(np.mean([len(answer.masks) for answer in answers])), 2),
-    }
+    specs = (TaskSpec(Task.SEGMENT, phrase=sentence) for sentence in sentences(classes))
+    asked = [pair for pair in zip(frames, specs, strict=False) for _ in range(2)]
+    times = timed(engine, asked, "masks", progress)
+    new = float(np.median([entry.wall_ms for entry in times[::2]]))
+    masks = float(np.mean([len(entry.answer.masks) for entry in times]))
+    return {**summary(times[1::2]), "new_p50_ms": round(new, 3), "masks": round(masks, 2)}
 
 
 def decoder_cost(engine: Engine) -> dict[str, Any] | None:
