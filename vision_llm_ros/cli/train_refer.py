@@ -72,7 +72,8 @@ def _trainer(args: argparse.Namespace, train: MaskTrainConfig) -> ReferTrainer:
     from vision_llm_ros.runtime.hardware import choose_dtype
     from vision_llm_ros.training.loop import CHECKPOINT
     from vision_llm_ros.training.refer import ReferTrainer
-    from vision_llm_ros.training.refer_run import config_of, start, write_settings
+    from vision_llm_ros.training.refer_run import SYSTEM, config_of, start
+    from vision_llm_ros.training.run_folder import keep_settings
 
     if (args.out / CHECKPOINT).is_file() and not args.resume:
         raise ConfigError(f"{args.out} already holds a run; add --resume, or name another --out")
@@ -83,7 +84,7 @@ def _trainer(args: argparse.Namespace, train: MaskTrainConfig) -> ReferTrainer:
     network = PixelLM(config, shared)
     start(network, shared, args.init)
     shared.to(network.to(shared.device).rows.device)
-    write_settings(args.out, config, train, _about(args, data))
+    keep_settings(args.out, SYSTEM, config, train, _about(args, data))
     return ReferTrainer(network, shared, data, train, args.out, choose_dtype(args.dtype or "auto", shared.device))
 
 

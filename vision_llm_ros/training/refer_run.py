@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
-from vision_llm_ros.config import MaskConfig, MaskTrainConfig, from_mapping
+from vision_llm_ros.config import MaskConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
@@ -17,41 +16,14 @@ from vision_llm_ros.training import uses
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
-_FREE = {"save_every"}  # may change from call to call without making another run of it
-
-
-def write_settings(folder: Path, network: MaskConfig, train: MaskTrainConfig, about: dict[str, Any]) -> None:
-    """Keep in settings.json what a run is learnt from and how; a resumed run must be started alike.
-
-    Raises:
-        ConfigError: the folder holds a run with other settings.
-    """
-    values = {
-        "system": "refer",
-        "network": dataclasses.asdict(network),
-        "train": dataclasses.asdict(train),
-        "about": about,
-    }
-    values = json.loads(json.dumps(values))
-    if (folder / SETTINGS).is_file():
-        known = _read(folder)
-        for part in ("network", "train"):
-            for key in sorted(values[part].keys() - _FREE):
-                before, now = known[part].get(key), values[part][key]
-                if before != now:
-                    raise ConfigError(
-                        f"{folder} was started with {key}={before}, not {now}: resume with the former, "
-                        "or train into another --out"
-                    )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+SYSTEM = "refer"
 
 
 def _read(run: Path) -> dict[str, Any]:
     path = run / SETTINGS
     try:
         values = dict(json.loads(path.read_text(encoding="utf-8")))
-        if values["system"] != "refer":
+        if values["system"] != SYSTEM:
             raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of train refer")
         return values
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -15,7 +15,7 @@ from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.loop import CHECKPOINT
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, check_alike
 from vision_llm_ros.training.start import read_checkpoint
 
 SYSTEM = "restore"
@@ -29,7 +29,6 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "language": ("autoencoder",),
     BLEND: ("autoencoder", "detail", "language"),
 }
-_FREE = {"save_every"}
 _SERVED_WITHOUT = {"masked", "language", BLEND}  # stages that an export can do without
 
 
@@ -41,13 +40,8 @@ def write_settings(run: Path, config: RestoreConfig, train: RestoreTrainConfig, 
     """
     known = _read(run) if (run / SETTINGS).is_file() else {"system": SYSTEM, "network": None, "stages": {}}
     now = json.loads(json.dumps({"network": dataclasses.asdict(config), "stage": dataclasses.asdict(train)}))
-    for before, after in ((known["network"], now["network"]), (known["stages"].get(train.stage), now["stage"])):
-        for key in sorted((before or {}).keys() - _FREE):
-            if before[key] != after[key]:
-                raise ConfigError(
-                    f"{run} was started with {key}={before[key]}, not {after[key]}: go on with the former, "
-                    "or train into another --out"
-                )
+    check_alike(run, known["network"] or {}, now["network"])
+    check_alike(run, known["stages"].get(train.stage, {}), now["stage"])
     known["network"], known["stages"][train.stage] = now["network"], now["stage"]
     run.mkdir(parents=True, exist_ok=True)
     (run / SETTINGS).write_text(json.dumps({**known, "about": about}, indent=2) + "\n", encoding="utf-8")

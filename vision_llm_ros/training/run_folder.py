@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,21 @@ def check_continues(folder: Path, wanted: Settings) -> None:
         return
     for part in ("model", "train"):
         before, now = (dataclasses.asdict(getattr(each, part)) for each in (known, wanted))
-        for key in sorted(before.keys() - _FREE):
-            if before[key] != now[key]:
-                raise ConfigError(
-                    f"{folder} was started with {key}={before[key]}, not {now[key]}: resume with the former, "
-                    "or train into another --out"
-                )
+        check_alike(folder, before, now)
+
+
+def check_alike(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare settings of a run with those it is to go on with; a setting that only one of them knows does not count.
+
+    Raises:
+        ConfigError: one differs.
+    """
+    for key in sorted((before.keys() & now.keys()) - _FREE):
+        if before[key] != now[key]:
+            raise ConfigError(
+                f"{folder} was started with {key}={before[key]}, not {now[key]}: resume with the former, "
+                "or train into another --out"
+            )
 
 
 def keep_settings(folder: Path, system: str, config: Any, train: LoopConfig, about: dict[str, Any]) -> None:
@@ -99,12 +109,7 @@ def keep_settings(folder: Path, system: str, config: Any, train: LoopConfig, abo
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
         for part in ("network", "train"):
-            for key, value in values[part].items():
-                if key != "save_every" and known[part].get(key) != value:
-                    raise ConfigError(
-                        f"{folder} was started with {key}={known[part].get(key)}, not {value}: resume with the former, "
-                        "or train into another --out"
-                    )
+            check_alike(folder, known[part], values[part])
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
