@@ -11,7 +11,8 @@ from vision_llm_ros.interfaces import Detection, Frame, Mask, Perception, Prompt
 from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.pointing import spell_out
 from vision_llm_ros.model.detector import VisionLLM
-from vision_llm_ros.runtime.edit_route import EditRoute, fill, glare
+from vision_llm_ros.runtime.edit_route import EditRoute, glare
+from vision_llm_ros.runtime.filling import Fill, fill, navier_stokes, spread, telea
 from vision_llm_ros.runtime.regions import marked, within
 from vision_llm_ros.runtime.routes import Stopwatch, View
 
@@ -72,6 +73,7 @@ def test_what_is_named_is_gone_and_the_rest_is_bit_identical(
     away = np.ones((80, 120), np.bool_)
     away[24:56, 44:76] = False
     assert np.array_equal(pixels[away], before[away])
+    assert "OpenCV" in answer.text
     assert "took out cup" in answer.text and ("mask" if Task.SEGMENT in served else "box") in answer.text
 
 
@@ -138,6 +140,23 @@ def test_a_click_says_which_thing_is_to_go(frame: Frame, tiny_model: VisionLLM) 
     assert answer.restored is not None and answer.restored.image_rgb_u8.shape == frame.image_rgb_u8.shape
 
 
-def test_a_filled_hole_continues_its_surroundings(frame: Frame) -> None:
+@pytest.mark.parametrize("way", [fill, telea, navier_stokes, spread])
+def test_a_filled_hole_continues_its_surroundings(frame: Frame, way: Fill) -> None:
     slope = np.tile(np.linspace(40, 200, 120).astype(np.uint8)[None, :, None], (80, 1, 3))
-    assert np.abs(fill(frame.image_rgb_u8, square()).astype(int) - slope)[35:45, 55:65].max() < 20
+    filled = way(frame.image_rgb_u8, square())
+    assert np.abs(filled.astype(int) - slope)[35:45, 55:65].max() < 25
+    assert np.array_equal(filled[~square()], frame.image_rgb_u8[~square()])
+
+
+def test_what_fills_is_the_mean_of_three_ways(frame: Frame) -> None:
+    ways = [way(frame.image_rgb_u8, square()).astype(float) for way in (telea, navier_stokes, spread)]
+    assert np.abs(fill(frame.image_rgb_u8, square()) - np.mean(ways, 0)).max() <= 0.51
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (33, 57)])
+def test_holes_at_the_rim_and_pictures_of_a_line_are_filled(shape: tuple[int, int]) -> None:
+    image = np.full((*shape, 3), 120, np.uint8)
+    hole = np.ones(shape, np.bool_)
+    hole[-1, -1] = False
+    image[hole] = 0
+    assert (spread(image, hole)[hole] > 100).all()

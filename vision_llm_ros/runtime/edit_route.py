@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from vision_llm_ros.interfaces import Frame, Perception, Restored, Status, Task, TaskSpec
 from vision_llm_ros.language.damage import GLARE, INPAINT
+from vision_llm_ros.runtime.filling import fill
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 
 MARGIN = 0.012  # of the picture's diagonal, taken out around what is found: blurred edges and near shadows
-INPAINT_RADIUS_PX = 4.0
+_FILLED = "filled from around it by OpenCV's inpainting and smooth interpolation"
 _BRIGHT, _COLOURLESS = 235, 40  # of 255: a glare's darkest channel, and the most its channels differ
 _LARGEST_GLARE, _LEAST_RISE = 0.1, 30  # of the picture's area; brighter than the ring around it by
 
@@ -52,7 +53,7 @@ class EditRoute:
         with watch.stage("estimate"):
             before, after = self.restoring.quality(image), self.restoring.quality(filled)
         share = float(hole.mean())
-        text = f"took out {' and '.join(spec.classes)} ({how}); {share:.1%} of the picture is invented"
+        text = f"took out {' and '.join(spec.classes)} ({how}); {share:.1%} of the picture is invented, {_FILLED}"
         return Perception(spec.task, Status.OK, text, restored=Restored(filled, INPAINT, before, after, synthetic=True))
 
     def _found(self, view: View, spec: TaskSpec) -> tuple[NDArray[np.bool_], str]:
@@ -64,7 +65,7 @@ class EditRoute:
             wanted = replace(spec, task=task, phrase=phrase, restore_kind="", then=())
             inside = _covered(view.perceive(wanted), view.frame)
             if inside.any():
-                return _widened(inside), "its mask" if task is Task.SEGMENT else "its box"
+                return widened(inside), "its mask" if task is Task.SEGMENT else "its box"
         return np.zeros(view.frame.image_rgb_u8.shape[:2], np.bool_), ""
 
 
@@ -79,7 +80,8 @@ def _covered(perception: Perception, frame: Frame) -> NDArray[np.bool_]:
     return inside
 
 
-def _widened(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def widened(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask bool[H, W] with `MARGIN` around it."""
     reach = max(1, round(MARGIN * float(np.hypot(*inside.shape))))
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
     return np.asarray(cv2.dilate(inside.astype(np.uint8), disc) > 0)
@@ -95,15 +97,7 @@ def glare(image_rgb_u8: NDArray[np.uint8]) -> NDArray[np.bool_]:
         if stats[label, cv2.CC_STAT_AREA] > _LARGEST_GLARE * bright.size:
             continue
         patch = labels == label
-        ring = _widened(_widened(patch)) & ~_widened(patch)
+        ring = widened(widened(patch)) & ~widened(patch)
         if ring.any() and float(low[patch].mean()) - float(low[ring].mean()) >= _LEAST_RISE:
-            found |= _widened(patch)
+            found |= widened(patch)
     return found
-
-
-def fill(image_rgb_u8: NDArray[np.uint8], hole: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The picture with a hole filled from its surroundings (Telea 2004); all else bit-identical."""
-    mended = cv2.inpaint(
-        np.ascontiguousarray(image_rgb_u8), hole.astype(np.uint8), INPAINT_RADIUS_PX, cv2.INPAINT_TELEA
-    )
-    return np.where(hole[..., None], mended, image_rgb_u8).astype(np.uint8)
