@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 
-from vision_llm_ros.model.region_token import RegionToken, masked_means
+from vision_llm_ros.interfaces import Prompt, PromptKind
+from vision_llm_ros.model.letterbox import Letterbox
+from vision_llm_ros.model.marks import SIDE, draw_outline, mark_of
+from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures
+from vision_llm_ros.model.region_token import EVIDENCE, Look, RegionToken, hear_anchors, masked_means
 
 
 def _pyramid(height: int, width: int) -> list[torch.Tensor]:
@@ -30,11 +36,56 @@ def test_a_region_smaller_than_a_cell_has_features_too() -> None:
     assert masked_means(_pyramid(96, 160), mask).abs().sum() > 0
 
 
+def test_the_anchors_most_like_a_region_are_heard() -> None:
+    boxes = torch.tensor([[[0.25, 0.25, 0.5, 0.5], [0.75, 0.75, 0.5, 0.5]]]).repeat(1, 8, 1)
+    semantics = torch.full((1, 16, NUM_CONCEPTS), -12.0)
+    semantics[0, 0::2, 3] = 8.0  # upper left
+    semantics[0, 1::2, 5] = 8.0
+    upper, lower = hear_anchors(
+        DenseFeatures(semantics, boxes), torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    )
+    for values, shown, other in ((upper, 3, 5), (lower, 5, 3)):
+        mean, best = values[:NUM_CONCEPTS], values[NUM_CONCEPTS:]
+        assert mean[shown] > 0.7 and mean[other] < -1 and best[shown] > 0.7
+
+
 def test_the_token_tells_what_is_there_and_where() -> None:
-    token = RegionToken(18, 12)
-    means, boxes = torch.randn(2, 18), torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
-    out = token(means, boxes)
+    token = RegionToken(18, 12, 10)
+    look = Look(
+        torch.randn(2, 18), torch.randn(2, EVIDENCE), torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
+    )
+    out, swap = token(look), torch.tensor([1, 0])
     assert out.shape == (2, 12)
-    assert not torch.allclose(out, token(means.flip(0), boxes)) and not torch.allclose(out, token(means, boxes.flip(0)))
+    for changed in (
+        Look(look.means[swap], look.evidence, look.boxes),
+        Look(look.means, look.evidence[swap], look.boxes),
+        Look(look.means, look.evidence, look.boxes[swap]),
+    ):
+        assert not torch.allclose(out, token(changed))
     out.sum().backward()
     assert all(value.grad is not None for value in token.parameters())
+
+
+@pytest.mark.parametrize("stretch", [False, True])
+def test_marks_lie_in_the_networks_square_where_they_lie_in_a_wide_picture(stretch: bool) -> None:
+    transform = Letterbox((320, 160), 96, stretch)
+    tall = 1.0 if stretch else 0.5  # share of the square that the picture fills downwards
+    mask, box = mark_of((0.5, 0.0, 1.0, 0.5), None, transform)
+    assert np.allclose(box, [0.5, 0.0, 1.0, 0.5 * tall], atol=0.02)
+    rows, columns = np.nonzero(mask)
+    assert columns.min() == SIDE // 2 and rows.max() + 1 == round(SIDE * 0.5 * tall)
+    ring = ((0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (0.5, 0.5), (0.5, 0.0))
+    drawn, _ = mark_of((0.5, 0.0, 1.0, 0.5), Prompt(PromptKind.POLYGON, ring), transform)
+    assert abs(drawn.sum() - mask.sum()) < 0.05 * mask.sum()
+    inside = np.zeros((160, 320), bool)
+    inside[:80, 160:] = True
+    assert np.abs(draw_outline(inside, transform) - mask).mean() < 0.01
+
+
+def test_a_point_and_a_scribble_mean_what_is_around_them() -> None:
+    transform = Letterbox((200, 100), 64, stretch=True)
+    click, line = Prompt(PromptKind.POINT, ((0.5, 0.5),)), Prompt(PromptKind.SCRIBBLE, ((0.2, 0.5), (0.8, 0.5)))
+    (point, _), (scribble, _) = (mark_of(prompt.box, prompt, transform) for prompt in (click, line))
+    assert point[SIDE // 2, SIDE // 2] and not point[SIDE // 2, SIDE // 5] and not point[SIDE // 5, SIDE // 2]
+    assert scribble[SIDE // 2, SIDE // 5 : -SIDE // 5].all() and not scribble[SIDE // 5].any()
+    assert (scribble >= point).all()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 NAMES = {
     "synergy": "signals to detection and referring masks, with and without an adversary on what they share",
-    "region": "names of regions by their token, without its place, of the whole picture, of the place alone",
+    "region": "names of regions by their token, by parts of it, by the whole picture, by their place alone",
 }
 SEEDS = 3
 _LEARNING = ("batch_size", "learning_rate", "seed")
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from vision_llm_ros.runtime.hardware import set_threads
 
     set_threads(given_settings(args, RuntimeConfig, ("threads",)))
-    report = (_synergy if args.name == "synergy" else _region)(args, *_frozen(args))
+    report = _synergy(args, *_frozen(args)) if args.name == "synergy" else _region(args)
     write_report(args.out, report, markdown(report))
     print(markdown(report))
     return 0
@@ -67,12 +67,14 @@ def _synergy(args: argparse.Namespace, backbone: MobileNetV2Pyramid, encoder: Te
     return compare(config, learnt, dev, SEEDS, print)
 
 
-def _region(args: argparse.Namespace, backbone: MobileNetV2Pyramid, encoder: TextEncoder) -> dict[str, Any]:
+def _region(args: argparse.Namespace) -> dict[str, Any]:
     from vision_llm_ros.evaluation.region_naming import compare
+    from vision_llm_ros.runtime.engine import load_model
     from vision_llm_ros.training.region_naming import read_regions
 
     config = given_settings(args, RegionConfig, _LEARNING, steps=args.budget_steps)
-    learnt = read_regions(args.annotations, args.images, backbone, encoder, args.pictures, config.seed)
-    dev_images = args.dev_images or args.images
-    dev = read_regions(args.dev_annotations, dev_images, backbone, encoder, args.limit, config.seed)
+    preset = load_preset(args.preset)
+    model, _ = load_model(args.init or weights_path() / preset.name, preset)
+    learnt = read_regions(args.annotations, args.images, model.eval(), args.pictures, config.seed)
+    dev = read_regions(args.dev_annotations, args.dev_images or args.images, model, args.limit, config.seed)
     return compare(config, learnt, dev, SEEDS, print)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vision_llm_ros.cli import eval_route
+from vision_llm_ros.cli import eval_marks, eval_route
 from vision_llm_ros.config import RuntimeConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, InputError
 
@@ -38,6 +38,8 @@ METRICS = {
         *("accuracy", "exact", "refusal", "refusal_precision", "per_task", "sentences"),
         *("routed_ms", "known_ms", "baselines"),
     ),
+    "region": ("marks", "regions", "examples"),
+    "edit": ("sizes", "holes"),
     "track": ("idf1", "mota", "id_switches", "false_positives", "misses", "objects", "per_sequence", "baselines"),
 }
 TASK_HELP = {
@@ -50,6 +52,8 @@ TASK_HELP = {
     "match": "retrieval of captions and pictures: recall at 1, 5, 10",
     "answer": "questions about pictures: accuracy by kind",
     "route": "sentences: which task they become, which are refused",
+    "region": "marked objects: are they called by their names",
+    "edit": "holes of objects' shapes: PSNR and SSIM of what fills them",
     "track": "generated sequences with known truth: IDF1, MOTA",
 }
 
@@ -341,6 +345,8 @@ _ADD: Mapping[str, Callable[[argparse.ArgumentParser], None]] = {
     "match": _add_match,
     "answer": _add_answer,
     "route": eval_route.add_arguments,
+    "region": eval_marks.add_arguments,
+    "edit": eval_marks.add_arguments,
     "track": _add_track,
 }
 _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
@@ -353,6 +359,8 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
     "match": _match,
     "answer": _answer,
     "route": _route,
+    "region": eval_marks.region,
+    "edit": eval_marks.edit,
     "track": _track,
 }
 
@@ -360,7 +368,7 @@ _RUN: Mapping[str, Callable[[argparse.Namespace, Trial, Load], Measured]] = {
 def _runtime(args: argparse.Namespace) -> RuntimeConfig:
     chosen = {name: getattr(args, name, None) for name, _ in _RUNTIME}
     # masks and tracks have no ranking to average over: as the node answers
-    limits = {"refer": {}, "track": {}, "polygon": OUTLINES}.get(args.task, EXACT)
+    limits = {"refer": {}, "region": {}, "edit": {}, "track": {}, "polygon": OUTLINES}.get(args.task, EXACT)
     return from_mapping(RuntimeConfig, limits | {name: value for name, value in chosen.items() if value is not None})
 
 

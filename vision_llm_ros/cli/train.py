@@ -38,6 +38,7 @@ _FURTHER = {
     "refer": "train_refer",
     "restore": "train_restore",
     "route": "train_route",
+    "region": "train_region",
 }
 
 

@@ -1,4 +1,4 @@
-"""Are regions called by their names: by the token of what lies in them, of the whole picture, of where they lie."""
+"""Are regions called by their names: by parts of their token, by the whole picture, by where they lie."""
 
 from __future__ import annotations
 
@@ -9,21 +9,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from vision_llm_ros.config import LoopConfig
+from vision_llm_ros.config import RegionConfig
 from vision_llm_ros.evaluation.seeds import over_seeds
-from vision_llm_ros.model.region_token import RegionToken
-from vision_llm_ros.training.region_naming import Regions, learn, name_of
+from vision_llm_ros.model.region_token import Look, RegionToken
+from vision_llm_ros.training.region_naming import Regions, learn
+
+
+def _seen(*parts: str) -> Callable[[Regions], Regions]:
+    """Regions of which only the named parts are looked at."""
+
+    def view(regions: Regions) -> Regions:
+        kept = {name: getattr(regions.look, name) for name in ("means", "evidence", "boxes")}
+        return replace(regions, look=Look(**{n: v if n in parts else torch.zeros_like(v) for n, v in kept.items()}))
+
+    return view
+
 
 ARMS: dict[str, Callable[[Regions], Regions]] = {
     "region token": lambda regions: regions,
-    "without its place": lambda regions: replace(regions, boxes=torch.zeros_like(regions.boxes)),
-    "whole picture": lambda regions: replace(regions, means=regions.whole),
-    "place alone": lambda regions: replace(regions, means=torch.zeros_like(regions.means)),
+    "without the detector's evidence": _seen("means", "boxes"),
+    "without its features": _seen("evidence", "boxes"),
+    "without its place": _seen("means", "evidence"),
+    "whole picture": lambda regions: replace(regions, look=replace(regions.whole, boxes=regions.look.boxes)),
+    "place alone": _seen("boxes"),
 }
 
 
 def compare(
-    config: LoopConfig, learnt: Regions, dev: Regions, seeds: int, told: Callable[[str], None]
+    config: RegionConfig, learnt: Regions, dev: Regions, seeds: int, told: Callable[[str], None]
 ) -> dict[str, Any]:
     """Learn each arm from every seed and measure it, beside the commonest class.
 
@@ -46,6 +59,6 @@ def compare(
 @torch.no_grad()
 def measure(token: RegionToken, dev: Regions) -> dict[str, float]:
     """Share of regions whose class word is the nearest of all, over regions and as the mean over classes."""
-    right = (name_of(token, dev.means, dev.boxes, dev.words).argmax(-1) == dev.names).float()
+    right = (token.names(dev.look.exact(), dev.words).argmax(-1) == dev.names).float()
     by_class = [float(right[dev.names == name].mean()) for name in sorted(set(dev.names.tolist()))]
     return {"accuracy": float(right.mean()), "class_accuracy": float(np.mean(by_class))}

@@ -47,6 +47,10 @@ def tables(report: Mapping[str, Any]) -> Iterator[Table]:
         yield _answers(report)
     elif report["task"] == "route":
         yield from _routing(report)
+    elif report["task"] == "region":
+        yield _regions(report)
+    elif report["task"] == "edit":
+        yield _edits(report)
     elif report["task"] == "track":
         parties = {"ours": report, **report["baselines"]}
         rows = [(name, *(values[key] for key in _TRACK_COLUMNS)) for name, values in parties.items()]
@@ -92,6 +96,26 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) ->
 
 def _numbers(report: Mapping[str, Any], keys: tuple[str, ...]) -> Table:
     return _table(str(report["task"]), ("measure", "value"), [(key, report[key]) for key in keys])
+
+
+def _regions(report: Mapping[str, Any]) -> Table:
+    columns = ("mark", "caption", "caption, named", "answer", "answer, named", "said", "right of those", "marks")
+    rows = []
+    for mark, values in report["marks"].items():
+        shares = [values[task][way] for task in ("caption", "answer") for way in ("plain", "named")]
+        rows.append((mark, *shares, *(values[key] for key in ("said", "said_right", "regions"))))
+    return _table("region: the class is named", columns, rows)
+
+
+def _edits(report: Mapping[str, Any]) -> Table:
+    sizes = tuple(report["sizes"])
+    methods = report["sizes"][sizes[0]]["methods"]
+    rows = [
+        (name, *(report["sizes"][size]["methods"][name][key] for size in sizes for key in ("psnr", "ssim")))
+        for name in methods
+    ]
+    columns = ("", *(f"{size}: {key}" for size in sizes for key in ("PSNR", "SSIM")))
+    return _table("edit: inside the hole", columns, rows)
 
 
 def _boxes(report: Mapping[str, Any]) -> Table:

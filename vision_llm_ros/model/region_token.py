@@ -1,16 +1,54 @@
-"""A region as one token: the mean of the frozen pyramid under its mask, and where it lies.
+"""A region as one token: the frozen pyramid under its mask, what the detector's anchors say of it, where it lies.
 
-Source: Vitron's region extractor, after Osprey. The mask is indexed rows first: the released code of the paper has
-them swapped.
+Source: Vitron's region extractor, after Osprey (mean features under the mask, and an MLP of the box). The mask is
+indexed rows first: the released code of the paper has them swapped. We add the detector's evidence, which is there
+anyway.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, normalize
+
+from vision_llm_ros.model.geometry import pairwise_iou, to_xyxy
+from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE, DenseFeatures
 
 LEVELS = 3  # strides 8, 16, 32
+EVIDENCE = 2 * NUM_CONCEPTS
+TEMPERATURE = 0.05
+_NEAREST = 8
+_SHARPNESS = 20.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """Frozen features of N regions, so that training may keep them.
+
+    Attributes:
+        means: float[N, C], see `masked_means`.
+        evidence: float[N, 2 * 80], see `hear_anchors`.
+        boxes: float[N, 4], xyxy, fractions of the picture.
+    """
+
+    means: Tensor
+    evidence: Tensor
+    boxes: Tensor
+
+    def __getitem__(self, rows: Tensor) -> Look:
+        return Look(self.means[rows], self.evidence[rows], self.boxes[rows])
+
+    def exact(self) -> Look:
+        """In float32, whatever it was kept in."""
+        return Look(self.means.float(), self.evidence.float(), self.boxes.float())
+
+
+def look_at(pyramid: list[Tensor], dense: DenseFeatures, masks: Tensor, boxes: Tensor) -> Look:
+    """Regions of one picture: masks float[N, H, W] and boxes float[N, 4], see `masked_means` and `Look`."""
+    return Look(masked_means(pyramid, masks), hear_anchors(dense, boxes), boxes)
 
 
 def masked_means(pyramid: list[Tensor], masks: Tensor) -> Tensor:
@@ -31,14 +69,41 @@ def masked_means(pyramid: list[Tensor], masks: Tensor) -> Tensor:
     return torch.cat(means, 1)
 
 
+def hear_anchors(dense: DenseFeatures, boxes: Tensor) -> Tensor:
+    """What the anchors whose boxes are most like a region's show.
+
+    Args:
+        dense: of one picture.
+        boxes: float[N, 4], xyxy, fractions of the picture.
+    Returns:
+        float[N, 2 * 80]: concept logits, scaled, as their mean weighted by likeness and as the highest of the nearest.
+    """
+    likeness, _ = pairwise_iou(boxes.to(dense.boxes_cxcywh), to_xyxy(dense.boxes_cxcywh[0]))
+    logits = (dense.semantics[0].float() * SEMANTIC_SCALE).clamp(-1.5, 1.0)
+    mean = torch.softmax(likeness.float() * _SHARPNESS, 1) @ logits
+    nearest = likeness.topk(min(_NEAREST, likeness.shape[1]), dim=1).indices
+    return torch.cat([mean, logits[nearest].amax(1)], 1)
+
+
 class RegionToken(nn.Module):
-    """Means of features and a box to one token."""
+    """Means of features, the detector's evidence and a box to one token, by way of a narrow layer."""
 
-    def __init__(self, channels: int, width: int) -> None:
+    def __init__(self, channels: int, width: int, hidden_width: int) -> None:
         super().__init__()
-        self.look = nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, width))
-        self.where = nn.Sequential(nn.Linear(4, width // 2), nn.ReLU(), nn.Linear(width // 2, width))
+        self.look = nn.Linear(channels, hidden_width)
+        self.hear = nn.Linear(EVIDENCE, hidden_width)
+        self.where = nn.Linear(4, hidden_width)
+        self.tell = nn.Sequential(nn.ReLU(), nn.Linear(hidden_width, width))
 
-    def forward(self, means: Tensor, boxes: Tensor) -> Tensor:
-        """Means float[N, C] and boxes float[N, 4], xyxy, fractions of the picture, to tokens float[N, width]."""
-        return self.look(means) + self.where(boxes)  # type: ignore[no-any-return]
+    def forward(self, look: Look) -> Tensor:
+        """Tokens float[N, width]."""
+        return self.tell(self.look(look.means) + self.hear(look.evidence) + self.where(look.boxes))  # type: ignore[no-any-return]
+
+    def names(self, look: Look, words: Tensor) -> Tensor:
+        """Logits float[N, K] of words float[K, width], unit vectors: how near a region's token is to each."""
+        return normalize(self(look), dim=-1) @ words.T / TEMPERATURE
+
+
+def num_channels(channels: Sequence[int]) -> int:
+    """Of `masked_means`, for a pyramid whose maps have these channels, finest first."""
+    return sum(channels[:LEVELS])

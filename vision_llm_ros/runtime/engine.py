@@ -24,6 +24,8 @@ from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.backends import with_backends
 from vision_llm_ros.runtime.edit_route import EditRoute
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
+from vision_llm_ros.runtime.naming_route import PART as NAMES
+from vision_llm_ros.runtime.naming_route import Namer, NamingRoute
 from vision_llm_ros.runtime.regions import within
 from vision_llm_ros.runtime.restore_route import RestoreRoute
 from vision_llm_ros.runtime.restored_first import on_restored
@@ -62,12 +64,14 @@ class TorchEngine:
         runtime: RuntimeConfig,
         further: Sequence[Route] = (),
         router: Path | None = None,
+        namer: Path | None = None,
     ) -> None:
         """Put the model on its device.
 
         Args:
             further: routes beside the VisionLLM's own; a task that two serve is the later one's.
             router: weights of the language model that reads what the grammar does not know.
+            namer: weights of the region token, which names what is marked.
         """
         self.config, self.runtime = model.config, runtime
         self._device = choose_device(runtime.device)
@@ -86,7 +90,15 @@ class TorchEngine:
         self._routes: dict[Task, Route] = {task: route for route in routes for task in route.tasks}
         if isinstance(restoring := self._routes.get(Task.RESTORE), RestoreRoute):
             self._routes[Task.RESTORE] = EditRoute(restoring, frozenset(self._routes))
-        self._hash = weights.joint_hash(route.weights_hash for route in (self.sets, *further))
+        hashed: tuple[Route, ...] = (self.sets, *further)
+        telling: dict[Task, Route] = {
+            task: self._routes[task] for task in (Task.CAPTION, Task.ANSWER) if task in self._routes
+        }
+        if namer and telling:
+            naming = NamingRoute(Namer(namer, model), telling)
+            self._routes |= dict.fromkeys(telling, naming)
+            hashed += (naming,)
+        self._hash = weights.joint_hash(route.weights_hash for route in hashed)
 
     @property
     def name(self) -> str:
@@ -187,7 +199,7 @@ def load_further(folder: Path, model: VisionLLM, runtime: RuntimeConfig) -> list
     """
     routes = []
     for name, part in _wanted_parts(folder, runtime.text_route).items():
-        if name == ROUTER:
+        if name in (ROUTER, NAMES):
             continue
         if name not in _FURTHER:
             logger.warning("Weights of an unknown system are left alone: %s", part)
@@ -241,8 +253,10 @@ def load_engine(preset: str = "nano", runtime: RuntimeConfig | None = None) -> E
         raise WeightsError(_how_to_get_weights(config.name, preset))
     started = time.perf_counter()
     model, manifest = load_model(folder, config, choose_dtype(runtime.dtype, choose_device(runtime.device)))
-    router = weights.part_folders(folder).get(ROUTER) if runtime.router else None
-    engine = TorchEngine(model, manifest, runtime, load_further(folder, model, runtime), router)
+    parts = weights.part_folders(folder)
+    router = parts.get(ROUTER) if runtime.router else None
+    namer = parts.get(NAMES) if runtime.region_names else None
+    engine = TorchEngine(model, manifest, runtime, load_further(folder, model, runtime), router, namer)
     seconds = time.perf_counter() - started
     logger.info(
         "Loaded %s %s on %s, %s, in %.1f s", engine.name, engine.weights_hash, engine.device, engine.dtype, seconds

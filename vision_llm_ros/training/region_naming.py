@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
-import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
-from vision_llm_ros.config import LoopConfig
+from vision_llm_ros.config import RegionConfig
 from vision_llm_ros.errors import InputError
-from vision_llm_ros.model.pyramid import MobileNetV2Pyramid
-from vision_llm_ros.model.region_token import RegionToken, masked_means
+from vision_llm_ros.interfaces import PROMPT_MARGIN
+from vision_llm_ros.model.detector import VisionLLM
+from vision_llm_ros.model.letterbox import Letterbox
+from vision_llm_ros.model.marks import Square, draw_box, draw_line, draw_outline
+from vision_llm_ros.model.region_token import Look, RegionToken, look_at
 from vision_llm_ros.training.datasets import Instance, choose_some, load_instances
 from vision_llm_ros.training.scenes import Scene, read_scene
 
-SIDE_PX = 320
-TEMPERATURE = 0.05
-Encode = Callable[[tuple[str, ...]], Tensor]
+_LOOSENESS = 0.08  # by which an operator's box is off, as a share of its sides
+_LEAST_SIDE = 0.01
+
+
+class Mark(IntEnum):
+    """How an object is marked."""
+
+    OUTLINE = 0
+    BOX = 1
+    LOOSE_BOX = 2
+    POINT = 3
 
 
 @dataclass(frozen=True)
 class Regions:
-    """Annotated regions of several pictures.
+    """Annotated objects of several pictures, each marked in several ways.
 
     Attributes:
-        means: float[N, C], see `masked_means`.
-        whole: float[N, C], the same of the whole picture that each lies in.
-        boxes: float[N, 4], xyxy, fractions of the picture.
+        look, whole: of N marks, and of the whole pictures that they lie in.
         names: int[N], rows of `words`.
+        marks: int[N], see `Mark`.
+        pictures: int[N], which picture each lies in.
         words: float[K, M], the text encoder's vectors of the class words.
     """
 
-    means: Tensor
-    whole: Tensor
-    boxes: Tensor
+    look: Look
+    whole: Look
     names: Tensor
+    marks: Tensor
+    pictures: Tensor
     words: Tensor
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def read_regions(
-    annotations: Path, images: Path, backbone: MobileNetV2Pyramid, encode: Encode, limit: int, seed: int
+    annotations: Path, images: Path, model: VisionLLM, limit: int, seed: int, quiet: bool = True
 ) -> Regions:
-    """Objects of at most `limit` pictures (0: all), without crowds.
+    """Marks on the objects of at most `limit` pictures (0: all), without crowds; features in half precision.
 
     Raises:
         InputError: a file is missing or damaged, or there is no object.
@@ -57,53 +72,97 @@ def read_regions(
     for item in dataset.instances:
         if not item.crowd:
             objects.setdefault(item.image_id, []).append(item)
-    means, whole, boxes, called = [], [], [], []
-    for picture in choose_some([some for some in dataset.pictures if some.image_id in objects], limit, seed):
+    pictures = choose_some([some for some in dataset.pictures if some.image_id in objects], limit, seed)
+    looks, wholes, rows = [], [], []
+    rng = np.random.default_rng(seed)
+    for number, picture in enumerate(tqdm(pictures, "regions", unit="picture", disable=quiet)):
         scene = read_scene(picture.path, objects[picture.image_id], dataset.categories)
         height, width = scene.image_rgb_u8.shape[:2]
-        square = cv2.resize(scene.image_rgb_u8, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
-        pyramid = backbone(torch.from_numpy(square).permute(2, 0, 1).unsqueeze(0))
-        # the last mask is the whole picture
-        seen = masked_means(pyramid, torch.cat([_masks(scene), torch.ones(1, height, width)]))
-        means.append(seen[:-1])
-        whole.append(seen[-1:].expand(len(seen) - 1, -1))
-        boxes.append(torch.from_numpy(scene.boxes_xyxy_px) / torch.tensor([width, height, width, height]))
-        called += [names.index(name) for name in scene.names]
-    if not called:
+        transform = Letterbox((width, height), model.config.image_size_px, model.config.stretch)
+        marked = list(_marks(scene, transform, rng))
+        look, whole = _look(scene, transform, [item[2] for item in marked], [item[3] for item in marked], model)
+        looks.append(look)
+        wholes.append(whole)
+        rows += [(names.index(scene.names[index]), kind, number) for index, kind, _, _ in marked]
+    if not rows:
         raise InputError(f"{annotations}: no object in the pictures of {images}")
-    rows = torch.tensor(called)
-    return Regions(torch.cat(means), torch.cat(whole), torch.cat(boxes), rows, encode(tuple(names)))
+    named, kinds, places = torch.tensor(rows).T
+    return Regions(_joined(looks), _joined(wholes), named, kinds, places, model.text_encoder(tuple(names)).clone())
 
 
-def _masks(scene: Scene) -> Tensor:
-    """Outlines, and boxes where there is none: float[N, H, W]."""
-    masks = torch.zeros(len(scene.names), *scene.image_rgb_u8.shape[:2])
-    for row, (mask, box) in enumerate(zip(scene.masks, scene.boxes_xyxy_px.round().astype(int), strict=True)):
-        if mask is not None:
-            masks[row] = torch.from_numpy(mask).float()
-        else:
-            x_min, y_min, x_max, y_max = box.clip(0)
-            masks[row, y_min : max(y_max, y_min + 1), x_min : max(x_max, x_min + 1)] = 1
-    return masks
+def _marks(
+    scene: Scene, transform: Letterbox, rng: np.random.Generator
+) -> Iterator[tuple[int, Mark, Square, NDArray[np.float32]]]:
+    """Place of the object, how it is marked, the mark and its box in fractions of the network's square."""
+    boxes = transform.to_unit(scene.boxes_xyxy_px.reshape(-1, 2, 2)).reshape(-1, 4)
+    for index, (box, outline) in enumerate(zip(boxes, scene.masks, strict=True)):
+        if outline is not None:
+            yield index, Mark.OUTLINE, draw_outline(outline, transform), box
+        yield index, Mark.BOX, draw_box(box), box
+        loose = _loosened(box, rng)
+        yield index, Mark.LOOSE_BOX, draw_box(loose), loose
+        point = _point(box, outline, transform, rng)
+        around = np.concatenate([point - PROMPT_MARGIN, point + PROMPT_MARGIN]).clip(0, 1).astype(np.float32)
+        yield index, Mark.POINT, draw_line(point[None]), around
 
 
-def name_of(token: RegionToken, means: Tensor, boxes: Tensor, words: Tensor) -> Tensor:
-    """Logits float[N, K] of class words: how near a region's token is to each."""
-    return normalize(token(means, boxes), dim=-1) @ words.T / TEMPERATURE
+def _loosened(box: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    sides = np.tile(box[2:] - box[:2], 2)
+    loose = (box + sides * rng.normal(0, _LOOSENESS, 4)).clip(0, 1).astype(np.float32)
+    return loose if (loose[2:] - loose[:2] >= _LEAST_SIDE).all() else box
 
 
-def learn(config: LoopConfig, regions: Regions, seed: int) -> RegionToken:
-    """Learn the token of regions; rare classes are drawn as often as common ones."""
+def _point(
+    box: NDArray[np.float32], outline: NDArray[np.bool_] | None, transform: Letterbox, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Somewhere on an object; in the middle half of its box where its outline is not known."""
+    if outline is None:
+        return (box[:2] + rng.uniform(0.25, 0.75, 2) * (box[2:] - box[:2])).astype(np.float32)
+    rows, columns = np.nonzero(outline)
+    chosen = int(rng.integers(len(rows)))
+    return transform.to_unit(np.array([columns[chosen] + 0.5, rows[chosen] + 0.5]))
+
+
+def _look(
+    scene: Scene, transform: Letterbox, masks: list[Square], boxes: list[NDArray[np.float32]], model: VisionLLM
+) -> tuple[Look, Look]:
+    """At every mark of a picture, and at the whole picture as often; the latter is looked at as one mark more."""
+    square = torch.from_numpy(transform.apply(scene.image_rgb_u8)).permute(2, 0, 1).unsqueeze(0)
+    pyramid = model.backbone(square.to(model.device))
+    dense = model.tokenizer.dense(pyramid[1:])
+    corners = transform.to_unit(np.array([[0, 0], transform.source_wh_px])).reshape(4)
+    drawn = torch.from_numpy(np.stack([*masks, draw_box(corners)])).to(model.device)
+    seen = look_at(pyramid, dense, drawn, torch.from_numpy(np.stack([*boxes, corners])).to(model.device))
+    parts = [seen.means.half().cpu(), seen.evidence.half().cpu(), seen.boxes.cpu()]
+    return Look(*(part[:-1] for part in parts)), Look(*(part[-1:].expand(len(masks), -1) for part in parts))
+
+
+def _joined(looks: list[Look]) -> Look:
+    return Look(*(torch.cat(parts) for parts in zip(*((x.means, x.evidence, x.boxes) for x in looks), strict=True)))
+
+
+def draw_regions(regions: Regions, count: int, generator: torch.Generator) -> Tensor:
+    """Rows int[count]; rare classes are drawn more often than they occur."""
+    chance = 1 / torch.bincount(regions.names)[regions.names].float().sqrt()
+    return torch.multinomial(chance, count, replacement=True, generator=generator)
+
+
+def naming_loss(token: RegionToken, regions: Regions, rows: Tensor) -> Tensor:
+    """Cross-entropy of the class words."""
+    return cross_entropy(token.names(regions.look[rows].exact(), regions.words), regions.names[rows])
+
+
+def learn(config: RegionConfig, regions: Regions, seed: int) -> RegionToken:
+    """Learn the token of regions at once, for comparisons; `region_run` has the resumable loop."""
     torch.manual_seed(seed)
-    token = RegionToken(regions.means.shape[1], regions.words.shape[1])
+    token = RegionToken(regions.look.means.shape[1], regions.words.shape[1], config.hidden_width)
     optimizer = torch.optim.AdamW(token.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
-    chance = 1 / torch.bincount(regions.names)[regions.names].float().sqrt()
+    generator = torch.Generator().manual_seed(seed)
     for _ in range(config.steps):
-        some = torch.multinomial(chance, config.batch_size, replacement=True)
-        logits = name_of(token, regions.means[some], regions.boxes[some], regions.words)
         optimizer.zero_grad()
-        cross_entropy(logits, regions.names[some]).backward()  # type: ignore[no-untyped-call]
+        loss = naming_loss(token, regions, draw_regions(regions, config.batch_size, generator))
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     return token.eval()
