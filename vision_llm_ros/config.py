@@ -528,11 +528,11 @@ class RegionConfig(LoopConfig):
 
     hidden_width: int = setting(28, "of the token's narrow layer", low=1, high=4096)
     held_out: float = setting(0.1, "share of pictures that are not learnt from, 0..0.5", low=0.0, high=0.5)
-    right: float = setting(0.7, "share of names that are to be right of those that are told, 0..1", low=0.0, high=1.0)
-    steps: int = setting(2000, "optimizer steps", low=1)
-    batch_size: int = setting(256, "marks a step", low=1)
+    right: float = setting(0.85, "share of names that are to be right of those that are told, 0..1", low=0.0, high=1.0)
+    steps: int = setting(1000, "optimizer steps", low=1)
+    batch_size: int = setting(192, "marks a step", low=1)
     learning_rate: float = setting(2e-3, "of everything that learns", low=0.0, high=1.0)
-    weight_decay: float = setting(0.05, "decoupled weight decay", low=0.0)
+    weight_decay: float = setting(1.0, "decoupled weight decay", low=0.0)
     save_every: int = setting(500, "steps between checkpoints", low=1)
 
 

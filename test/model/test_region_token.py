@@ -8,7 +8,7 @@ from vision_llm_ros.interfaces import Prompt, PromptKind
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.marks import SIDE, draw_outline, mark_of
 from vision_llm_ros.model.proposals import NUM_CONCEPTS, DenseFeatures
-from vision_llm_ros.model.region_token import EVIDENCE, Look, RegionToken, hear_anchors, masked_means
+from vision_llm_ros.model.region_token import EVIDENCE, Look, RegionToken, Vocabulary, hear_anchors, masked_means
 
 
 def _pyramid(height: int, width: int) -> list[torch.Tensor]:
@@ -50,7 +50,7 @@ def test_the_anchors_most_like_a_region_are_heard() -> None:
 
 
 def test_the_token_tells_what_is_there_and_where() -> None:
-    token = RegionToken(18, 12, 10)
+    token = RegionToken(18, 12, 10).eval()
     look = Look(
         torch.randn(2, 18), torch.randn(2, EVIDENCE), torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]])
     )
@@ -62,7 +62,8 @@ def test_the_token_tells_what_is_there_and_where() -> None:
         Look(look.means, look.evidence, look.boxes[swap]),
     ):
         assert not torch.allclose(out, token(changed))
-    out.sum().backward()
+    words = Vocabulary(torch.randn(5, 12), torch.rand(5, NUM_CONCEPTS))
+    token.names(look, words)[:, 0].sum().backward()
     assert all(value.grad is not None for value in token.parameters())
 
 

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
     regions = kept_regions(args.out, read)
     torch.manual_seed(train.seed)
-    token = RegionToken(regions.look.means.shape[1], regions.words.shape[1], train.hidden_width)
+    token = RegionToken(regions.look.means.shape[1], regions.vocabulary.words.shape[1], train.hidden_width)
     trainer = RegionTrainer(token, regions, train, args.out)
     trainer.resume()
     files = {args.annotations.name: file_hash(args.annotations)[:12]}

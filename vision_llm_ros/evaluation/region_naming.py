@@ -59,6 +59,6 @@ def compare(
 @torch.no_grad()
 def measure(token: RegionToken, dev: Regions) -> dict[str, float]:
     """Share of regions whose class word is the nearest of all, over regions and as the mean over classes."""
-    right = (token.names(dev.look.exact(), dev.words).argmax(-1) == dev.names).float()
+    right = (token.names(dev.look.exact(), dev.vocabulary).argmax(-1) == dev.names).float()
     by_class = [float(right[dev.names == name].mean()) for name in sorted(set(dev.names.tolist()))]
     return {"accuracy": float(right.mean()), "class_accuracy": float(np.mean(by_class))}

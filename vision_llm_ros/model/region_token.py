@@ -19,7 +19,8 @@ from vision_llm_ros.model.proposals import NUM_CONCEPTS, SEMANTIC_SCALE, DenseFe
 
 LEVELS = 3  # strides 8, 16, 32
 EVIDENCE = 2 * NUM_CONCEPTS
-TEMPERATURE = 0.05
+_LOWEST, _HIGHEST = -1.5, 1.0  # of scaled concept logits
+_DROPOUT = 0.3
 _NEAREST = 8
 _SHARPNESS = 20.0
 
@@ -44,6 +45,19 @@ class Look:
     def exact(self) -> Look:
         """In float32, whatever it was kept in."""
         return Look(self.means.float(), self.evidence.float(), self.boxes.float())
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """K names that a region may have.
+
+    Attributes:
+        words: float[K, D], the text encoder's unit vectors.
+        mixtures: float[K, 80], how much of each of the detector's concepts is in each (see `PhraseScorer`).
+    """
+
+    words: Tensor
+    mixtures: Tensor
 
 
 def look_at(pyramid: list[Tensor], dense: DenseFeatures, masks: Tensor, boxes: Tensor) -> Look:
@@ -79,29 +93,36 @@ def hear_anchors(dense: DenseFeatures, boxes: Tensor) -> Tensor:
         float[N, 2 * 80]: concept logits, scaled, as their mean weighted by likeness and as the highest of the nearest.
     """
     likeness, _ = pairwise_iou(boxes.to(dense.boxes_cxcywh), to_xyxy(dense.boxes_cxcywh[0]))
-    logits = (dense.semantics[0].float() * SEMANTIC_SCALE).clamp(-1.5, 1.0)
+    logits = (dense.semantics[0].float() * SEMANTIC_SCALE).clamp(_LOWEST, _HIGHEST)
     mean = torch.softmax(likeness.float() * _SHARPNESS, 1) @ logits
     nearest = likeness.topk(min(_NEAREST, likeness.shape[1]), dim=1).indices
     return torch.cat([mean, logits[nearest].amax(1)], 1)
 
 
 class RegionToken(nn.Module):
-    """Means of features, the detector's evidence and a box to one token, by way of a narrow layer."""
+    """Means of features, the detector's evidence and a box to one token, by way of a narrow layer.
+
+    Attributes:
+        scale: of the likeness of token and word; trust: of the detector's two kinds of evidence beside it.
+    """
 
     def __init__(self, channels: int, width: int, hidden_width: int) -> None:
         super().__init__()
+        self.scale, self.trust = nn.Parameter(torch.tensor(5.0)), nn.Parameter(torch.tensor([3.0, 3.0]))
         self.look = nn.Linear(channels, hidden_width)
         self.hear = nn.Linear(EVIDENCE, hidden_width)
         self.where = nn.Linear(4, hidden_width)
-        self.tell = nn.Sequential(nn.ReLU(), nn.Linear(hidden_width, width))
+        self.tell = nn.Sequential(nn.ReLU(), nn.Dropout(_DROPOUT), nn.Linear(hidden_width, width))
 
     def forward(self, look: Look) -> Tensor:
         """Tokens float[N, width]."""
         return self.tell(self.look(look.means) + self.hear(look.evidence) + self.where(look.boxes))  # type: ignore[no-any-return]
 
-    def names(self, look: Look, words: Tensor) -> Tensor:
-        """Logits float[N, K] of words float[K, width], unit vectors: how near a region's token is to each."""
-        return normalize(self(look), dim=-1) @ words.T / TEMPERATURE
+    def names(self, look: Look, vocabulary: Vocabulary) -> Tensor:
+        """Logits float[N, K] of names: how near a region's token is to each word, and what the detector says of it."""
+        near = normalize(self(look), dim=-1) @ vocabulary.words.T
+        heard = (look.evidence - _LOWEST).reshape(-1, 2, NUM_CONCEPTS) @ vocabulary.mixtures.T
+        return self.scale * near + (self.trust[:, None] * heard).sum(1)
 
 
 def num_channels(channels: Sequence[int]) -> int:

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from vision_llm_ros.config import RegionTokenConfig
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Caption, Perception, Status, Task, TaskSpec
@@ -17,7 +16,7 @@ from vision_llm_ros.language.words import COCO_CLASSES
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.marks import mark_of
-from vision_llm_ros.model.region_token import RegionToken, look_at, num_channels
+from vision_llm_ros.model.region_token import RegionToken, Vocabulary, look_at, num_channels
 from vision_llm_ros.runtime.routes import Route, Stopwatch, View
 
 PART = "region"
@@ -49,8 +48,9 @@ class Namer:
         return token.to(self.model.device).eval()
 
     @cached_property
-    def _words(self) -> Tensor:
-        return self.model.text_encoder(COCO_CLASSES).to(self.model.device)  # type: ignore[no-any-return]
+    def _vocabulary(self) -> Vocabulary:
+        words = self.model.text_encoder(COCO_CLASSES).float().to(self.model.device)
+        return Vocabulary(words, self.model.tokenizer.scorer.mixtures(words).float())
 
     def name(self, view: View, spec: TaskSpec) -> tuple[str, float]:
         """The likeliest name of what a command marks, and its probability."""
@@ -58,7 +58,7 @@ class Namer:
         drawn, corners = (torch.from_numpy(part)[None].to(self.model.device) for part in (mask, box))
         look = look_at(view.pyramid, view.image.dense, drawn, corners)
         with torch.autocast(self.model.device.type, enabled=False):
-            chances = self._token.names(look.exact(), self._words.float())[0].softmax(-1)
+            chances = self._token.names(look.exact(), self._vocabulary)[0].softmax(-1)
         best = int(chances.argmax())
         return COCO_CLASSES[best], float(chances[best])
 

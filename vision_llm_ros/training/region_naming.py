@@ -20,12 +20,13 @@ from vision_llm_ros.interfaces import PROMPT_MARGIN
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.letterbox import Letterbox
 from vision_llm_ros.model.marks import Square, draw_box, draw_line, draw_outline
-from vision_llm_ros.model.region_token import Look, RegionToken, look_at
+from vision_llm_ros.model.region_token import Look, RegionToken, Vocabulary, look_at
 from vision_llm_ros.training.datasets import Instance, choose_some, load_instances
 from vision_llm_ros.training.scenes import Scene, read_scene
 
 _LOOSENESS = 0.08  # by which an operator's box is off, as a share of its sides
 _LEAST_SIDE = 0.01
+_BALANCE = 0.3  # 0 draws classes as often as they occur, 1 all alike
 
 
 class Mark(IntEnum):
@@ -43,10 +44,10 @@ class Regions:
 
     Attributes:
         look, whole: of N marks, and of the whole pictures that they lie in.
-        names: int[N], rows of `words`.
+        names: int[N], rows of `vocabulary`.
         marks: int[N], see `Mark`.
         pictures: int[N], which picture each lies in.
-        words: float[K, M], the text encoder's vectors of the class words.
+        vocabulary: the class words.
     """
 
     look: Look
@@ -54,7 +55,7 @@ class Regions:
     names: Tensor
     marks: Tensor
     pictures: Tensor
-    words: Tensor
+    vocabulary: Vocabulary
 
 
 @torch.inference_mode()
@@ -87,7 +88,13 @@ def read_regions(
     if not rows:
         raise InputError(f"{annotations}: no object in the pictures of {images}")
     named, kinds, places = torch.tensor(rows).T
-    return Regions(_joined(looks), _joined(wholes), named, kinds, places, model.text_encoder(tuple(names)).clone())
+    return Regions(_joined(looks), _joined(wholes), named, kinds, places, vocabulary(model, tuple(names)))
+
+
+def vocabulary(model: VisionLLM, names: tuple[str, ...]) -> Vocabulary:
+    """Class words as the text encoder and the detector understand them."""
+    words = model.text_encoder(names).float()
+    return Vocabulary(words.cpu().clone(), model.tokenizer.scorer.mixtures(words).cpu().clone())
 
 
 def _marks(
@@ -143,19 +150,19 @@ def _joined(looks: list[Look]) -> Look:
 
 def draw_regions(regions: Regions, count: int, generator: torch.Generator) -> Tensor:
     """Rows int[count]; rare classes are drawn more often than they occur."""
-    chance = 1 / torch.bincount(regions.names)[regions.names].float().sqrt()
+    chance = torch.bincount(regions.names)[regions.names].float() ** -_BALANCE
     return torch.multinomial(chance, count, replacement=True, generator=generator)
 
 
 def naming_loss(token: RegionToken, regions: Regions, rows: Tensor) -> Tensor:
     """Cross-entropy of the class words."""
-    return cross_entropy(token.names(regions.look[rows].exact(), regions.words), regions.names[rows])
+    return cross_entropy(token.names(regions.look[rows].exact(), regions.vocabulary), regions.names[rows])
 
 
 def learn(config: RegionConfig, regions: Regions, seed: int) -> RegionToken:
     """Learn the token of regions at once, for comparisons; `region_run` has the resumable loop."""
     torch.manual_seed(seed)
-    token = RegionToken(regions.look.means.shape[1], regions.words.shape[1], config.hidden_width)
+    token = RegionToken(regions.look.means.shape[1], regions.vocabulary.words.shape[1], config.hidden_width)
     optimizer = torch.optim.AdamW(token.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.steps)
     generator = torch.Generator().manual_seed(seed)

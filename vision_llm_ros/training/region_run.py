@@ -9,19 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from vision_llm_ros.config import RegionConfig, RegionTokenConfig, from_mapping
 from vision_llm_ros.errors import ConfigError, WeightsError
 from vision_llm_ros.model import weights
-from vision_llm_ros.model.region_token import Look, RegionToken
+from vision_llm_ros.model.region_token import Look, RegionToken, Vocabulary
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.region_naming import Regions, draw_regions, naming_loss
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
 FEATURES = "regions.pt"
+SHARPNESS = torch.logspace(-1, 1, 41)
 SYSTEM = "region"
 
 
@@ -67,7 +70,7 @@ def held_out(regions: Regions, config: RegionConfig) -> Tensor:
 def subset(regions: Regions, chosen: Tensor) -> Regions:
     """The marks of bool[N]."""
     rows = {name: getattr(regions, name)[chosen] for name in ("look", "whole", "names", "marks", "pictures")}
-    return Regions(words=regions.words, **rows)
+    return Regions(vocabulary=regions.vocabulary, **rows)
 
 
 def kept_regions(folder: Path, read: Callable[[], Regions]) -> Regions:
@@ -85,14 +88,16 @@ def kept_regions(folder: Path, read: Callable[[], Regions]) -> Regions:
         partial.rename(path)
     try:
         saved: dict[str, Any] = torch.load(path, weights_only=True)
-        return Regions(**{**saved, "look": Look(**saved["look"]), "whole": Look(**saved["whole"])})
+        look, whole = (Look(**saved.pop(name)) for name in ("look", "whole"))
+        return Regions(look, whole, vocabulary=Vocabulary(**saved.pop("vocabulary")), **saved)
     except (RuntimeError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ConfigError(f"{path} is damaged ({error!r}); remove it, and it is made again") from error
 
 
 def export(source: Path, out: Path, text: str = "") -> weights.Manifest[RegionTokenConfig]:
-    """Write the averaged weights of a run as the part `region` of a weights folder, with a threshold chosen on its
-    held-out pictures.
+    """Write the averaged weights of a run as the part `region` of a weights folder.
+
+    How sharp its probabilities are and from which a name is said is chosen on the run's held-out pictures.
 
     Raises:
         WeightsError: no checkpoint, or the features are missing.
@@ -102,20 +107,33 @@ def export(source: Path, out: Path, text: str = "") -> weights.Manifest[RegionTo
     if not (source / FEATURES).is_file():
         raise WeightsError(f"{source} lacks {FEATURES}, which the threshold is chosen on; train again")
     regions = kept_regions(source, _nothing)
-    token = RegionToken(regions.look.means.shape[1], regions.words.shape[1], train.hidden_width).eval()
+    token = RegionToken(regions.look.means.shape[1], regions.vocabulary.words.shape[1], train.hidden_width).eval()
     weights.fill(learned(token), saved["average"], str(source))
     chosen = held_out(regions, train)
-    threshold = calibrate(token, subset(regions, chosen), train.right) if chosen.any() else RegionTokenConfig.threshold
+    threshold = RegionTokenConfig.threshold
+    if chosen.any():
+        left = subset(regions, chosen)
+        sharpen(token, left)
+        threshold = calibrate(token, left, train.right)
     config = RegionTokenConfig(hidden_width=train.hidden_width, threshold=threshold)
     notes = {**about, "steps": saved["step"], "batch_size": train.batch_size, "seed": train.seed}
     return weights.save(out, config, learned(token), (), notes | ({"text": text} if text else {}))
 
 
 @torch.no_grad()
+def sharpen(token: RegionToken, regions: Regions) -> None:
+    """Scale the logits so that probabilities mean what they say: the factor of the least cross-entropy."""
+    logits = token.names(regions.look.exact(), regions.vocabulary)
+    losses = [float(cross_entropy(factor * logits, regions.names)) for factor in SHARPNESS.tolist()]
+    for scale in (token.scale, token.trust):
+        scale *= SHARPNESS[int(np.argmin(losses))]
+
+
+@torch.no_grad()
 def calibrate(token: RegionToken, regions: Regions, right: float) -> float:
     """The least probability from which a share of `right` of the names is right; 1 where there is none."""
     rows = torch.arange(len(regions.names))
-    likely, named = token.names(regions.look.exact(), regions.words).softmax(-1).max(-1)
+    likely, named = token.names(regions.look.exact(), regions.vocabulary).softmax(-1).max(-1)
     order = likely.argsort(descending=True)
     share = (named == regions.names)[order].float().cumsum(0) / (rows + 1)
     enough = (share >= right).nonzero()
