@@ -14,10 +14,9 @@ from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
-from vision_llm_ros.training import restore_run
+from vision_llm_ros.training import restore_blend, restore_run
 from vision_llm_ros.training.degradations import degrade
 from vision_llm_ros.training.restore import AutoencoderLoop, DetailLoop, EstimatorLoop, gradient_loss
-from vision_llm_ros.training.restore_blend import fit_blend
 from vision_llm_ros.training.restore_data import Photographs, fixed, read_list, weakened
 from vision_llm_ros.training.restore_language import LanguageLoop, chosen_tasks
 
@@ -144,16 +143,35 @@ def test_stages_learn_resume_and_travel(
     assert again.resume()
     assert again.step == 2
 
-    weight = fit_blend(restorer.eval(), llm, photographs, 16)
-    assert weight.shape == (len(TASKS), CONFIG.width)
-    assert float(weight.min()) >= 0
-    assert float(weight.max()) <= 1
-    restore_run.save_blend(run, weight)
+    blend = restore_blend.fit_blend(restorer.eval(), llm, photographs, 16)
+    assert list(blend) == ["weight", "alone"]
+    assert all(share.shape == (len(TASKS), CONFIG.width) for share in blend.values())
+    assert all(float(share.min()) >= 0 and float(share.max()) <= 1 for share in blend.values())
+    assert torch.equal(blend["alone"][TASKS.index("flip")], torch.ones(CONFIG.width))
+    restore_run.save_blend(run, blend)
     manifest = restore_run.export(run, tmp_path / "restore", "tiny")
     names = ("autoencoder", "blend", "detail", "estimator", "language")
     assert sorted(manifest.files) == [f"{name}.safetensors" for name in names]
     filled = restore_run.fill(Restorer(CONFIG, llm.width), run)
-    assert torch.equal(filled.blend["weight"], weight)
+    assert all(torch.equal(filled.blend[name], share) for name, share in blend.items())
+
+
+@pytest.mark.parametrize(("right", "wanted"), [(True, 1.0), (False, 0.0)])
+def test_the_branch_is_trusted_where_it_is_right(
+    photographs: Photographs, llm: LanguageModel, monkeypatch: pytest.MonkeyPatch, right: bool, wanted: float
+) -> None:
+    torch.manual_seed(0)
+    restorer = Restorer(CONFIG, llm.width).eval()
+    restorer.autoencoder.start_from(torch.rand(60, 48))
+    clean = photographs.tiles(8, 16, np.random.default_rng(0))
+    detailed = (clean + torch.randn_like(clean) / 20).clamp(0, 1)
+    truth, damaged = restorer.autoencoder.encode(clean), restorer.autoencoder.encode(detailed)
+    seen = restore_blend._Seen(clean, detailed, truth, damaged, truth if right else 2 * damaged - truth)
+    monkeypatch.setattr(restore_blend, "_look", lambda *_: [seen])
+    blend = restore_blend.fit_blend(restorer, llm, photographs, 8)
+    content = slice(CONFIG.width - CONFIG.num_tokens)  # places are alike in all three
+    for shares in blend.values():
+        assert torch.allclose(shares[: len(KINDS), content], torch.full((len(KINDS), 24), wanted), atol=1e-3)
 
 
 def test_least_squares_beat_the_mean(photographs: Photographs, llm: LanguageModel, tmp_path: Path) -> None:

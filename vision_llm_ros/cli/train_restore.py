@@ -120,15 +120,20 @@ def _loop(
 
 
 def _blend(args: argparse.Namespace, network: RestoreConfig, device: torch.device) -> int:
+    from vision_llm_ros.model.detail import KINDS
+    from vision_llm_ros.model.restoration import TASKS
     from vision_llm_ros.training import restore_run
     from vision_llm_ros.training.restore_blend import fit_blend
 
     restore_run.require(args.out, _BLEND)
     train = given_settings(args, RestoreTrainConfig, _LEARNING)
     llm, restorer = _network(args, network)
-    weight = fit_blend(restorer.to(device).eval(), llm.to(device).eval(), _photographs(args, train), args.start_tiles)
-    restore_run.save_blend(args.out, weight)
-    print(f"{args.out}: the language branch is trusted by {float(weight.mean()):.3f} on average")
+    blend = fit_blend(restorer.to(device).eval(), llm.to(device).eval(), _photographs(args, train), args.start_tiles)
+    restore_run.save_blend(args.out, blend)
+    print(f"{args.out}: mean share of the language branch, by kind of damage")
+    for kind in KINDS:
+        beside, alone = (float(blend[name][TASKS.index(kind)].mean()) for name in ("weight", "alone"))
+        print(f"  {kind}: {beside:.3f} beside the residual path, {alone:.3f} alone")
     return 0
 
 

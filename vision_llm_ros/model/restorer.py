@@ -31,7 +31,10 @@ class Restorer(nn.Module):
         self.language = LanguageRestorer(config, llm_width)
         self.detail = DetailNet(config)
         self.estimator = DamageEstimator(config)
-        self.blend = nn.ParameterDict({"weight": nn.Parameter(torch.zeros(len(TASKS), config.width))})
+        shape = len(TASKS), config.width
+        self.blend = nn.ParameterDict(
+            {"weight": nn.Parameter(torch.zeros(shape)), "alone": nn.Parameter(torch.ones(shape))}
+        )
 
     def learned(self) -> dict[str, Tensor]:
         """Every tensor that is stored: autoencoder.*, language.*, detail.*, estimator.*, blend.*.
@@ -55,8 +58,9 @@ class Restorer(nn.Module):
         Args:
             task: one of `TASKS`.
         """
-        tiling = self._tiling(image)
-        features = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), task)
+        tiling, share = self._tiling(image), self.blend["alone"][TASKS.index(task)]
+        damaged = self.autoencoder.encode(tiling.cut(image))
+        features = damaged + share * (self._speak(llm, damaged, task) - damaged)
         return tiling.join(self.autoencoder.decode(features), task).clamp(0, 1)
 
     def restore(self, llm: LanguageModel | None, image: Tensor, kind: str) -> Tensor:
@@ -73,9 +77,20 @@ class Restorer(nn.Module):
             return detailed.clamp(0, 1)  # type: ignore[no-any-return]
         tiling = self._tiling(image)
         said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind)
-        own = self.autoencoder.encode(tiling.cut(detailed))
-        change = self.autoencoder.decode(own + weight * (said - own)) - self.autoencoder.decode(own)
-        return (detailed + tiling.join(change)).clamp(0, 1)  # type: ignore[no-any-return]
+        tiles = tiling.cut(detailed)
+        changed = self.blended(tiles, self.autoencoder.encode(tiles), said, weight)
+        return (detailed + tiling.join(changed - tiles)).clamp(0, 1)  # type: ignore[no-any-return]
+
+    def blended(self, tiles: Tensor, own: Tensor, said: Tensor, weight: Tensor) -> Tensor:
+        """Tiles moved towards what the language model says of them, as far as the visual module can tell.
+
+        Args:
+            tiles: float[B, 3, T, T].
+            own, said: float[B, N, D], their features and those that the language model says.
+            weight: float[D], 0..1, how far.
+        """
+        decode = self.autoencoder.decode
+        return tiles + decode(own + weight * (said - own)) - decode(own)
 
     def speaks(self, kind: str) -> bool:
         """Whether the language branch has a say in restoring this kind."""

@@ -84,10 +84,11 @@ def require(run: Path, stage: str) -> None:
             raise WeightsError(f"Stage {stage} builds on stage {earlier}, which {run} does not hold; learn that first")
 
 
-def save_blend(run: Path, weight: Tensor) -> None:
-    """Keep the gate of the language branch float[tasks, D] as a stage of the run."""
+def save_blend(run: Path, blend: dict[str, Tensor]) -> None:
+    """Keep how far the language branch is trusted (see `fit_blend`) as a stage of the run."""
     (run / BLEND).mkdir(parents=True, exist_ok=True)
-    torch.save({"stage": BLEND, "step": 0, "average": {"blend.weight": weight}}, run / BLEND / CHECKPOINT)
+    named = {f"blend.{key}": value for key, value in blend.items()}
+    torch.save({"stage": BLEND, "step": 0, "average": named}, run / BLEND / CHECKPOINT)
 
 
 def export(run: Path, out: Path, text: str = "") -> weights.Manifest[RestoreConfig]:
