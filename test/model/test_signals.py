@@ -53,3 +53,48 @@ def test_every_part_of_a_signal_reaches_the_map() -> None:
     logits.sum().backward()
     assert own.grad is not None and shared.grad is not None
     assert own.grad.abs().sum() > 0 and shared.grad.abs().sum() > 0
+
+
+def _probe(parts: torch.Tensor, wanted: torch.Tensor) -> float:
+    """How often a fresh linear classifier tells the task of every second signal, learnt from the others."""
+    head = torch.nn.Linear(parts.shape[1], 2)
+    optimizer = torch.optim.Adam(head.parameters(), lr=2e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(head(parts[::2]), wanted[::2]).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return float((head(parts[1::2]).argmax(-1) == wanted[1::2]).float().mean())
+
+
+def _task_told(strength: float) -> tuple[float, float]:
+    """How well the task can be told from the own part, and by the discriminator from the shared one.
+
+    The words themselves tell the task by their last number; the shared part is to keep the others.
+    """
+    torch.manual_seed(4)
+    signals, judge, keeper = Signals(4, 8, 2), Discriminator(8, 2, layers=1), torch.nn.Linear(8, 3)
+    modules = (signals, judge, keeper)
+    optimizer = torch.optim.Adam([p for module in modules for p in module.parameters()], lr=5e-3)
+    wanted = torch.arange(200) // 2 % 2
+
+    def drawn() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        words = torch.cat([torch.randn(200, 3), 2.0 * wanted[:, None] - 1], 1)
+        parts = [signals(words, task) for task in (0, 1)]
+        own, shared = (torch.where(wanted[:, None] == 0, parts[0][k], parts[1][k]) for k in (0, 1))
+        return words, own, shared
+
+    for _ in range(300):
+        words, _, shared = drawn()
+        told = torch.nn.functional.cross_entropy(judge(reverse_gradient(shared, strength)), wanted)
+        loss = told + (keeper(shared) - words[:, :3]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    _, own, shared = (part.detach() for part in drawn())
+    return _probe(own, wanted), float((judge(shared).argmax(-1) == wanted).float().mean())
+
+
+def test_the_adversary_takes_the_task_out_of_the_shared_part_and_leaves_it_in_the_own() -> None:
+    (own, shared), (_, helped) = _task_told(1.0), _task_told(-1.0)
+    assert own > 0.9 and helped > 0.95
+    assert shared < 0.65
