@@ -448,7 +448,7 @@ class PairConfig(LoopConfig):
 
 @dataclass(frozen=True)
 class PromptConfig(LoopConfig):
-    """Stage 2 of the Q-Former, captions, and its instruction tuning, captions and answers."""
+    """Stage 2 of the Q-Former: captions; what instruction tuning shares with it."""
 
     steps: int = setting(300, "optimizer steps", low=1)
     batch_size: int = setting(4, "pictures with several captions each, or questions, a step", low=1)
@@ -457,9 +457,18 @@ class PromptConfig(LoopConfig):
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
     captions_a_picture: int = setting(4, "told side by side", low=1, high=32)
     questions: int = setting(10, "questions a step, each about a picture", low=1)
-    answer_share: float = setting(
-        0.0, "share of question steps; instruct takes 0.5 where none is given", low=0.0, high=1.0
-    )
+    answer_share: float = setting(0.0, "share of steps that learn to answer questions", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
+class InstructConfig(PromptConfig):
+    """Instruction tuning of the Q-Former, and its start: what the language model reads as an answer."""
+
+    answer_share: float = setting(0.5, "share of steps that learn to answer questions", low=0.0, high=1.0)
+    answer_steps: int = setting(80, "steps that first find what the LLM reads as an answer; 0: no start", low=0)
+    answer_rate: float = setting(0.15, "learning rate of these steps", low=0.0, high=10.0)
+    answer_questions: int = setting(4000, "questions to which the projection is fitted after them", low=1)
+    answer_gain: float = setting(4.0, "stress on what tells the fitted answers apart", low=0.0, high=100.0)
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ def test_eval_match_and_answer_report(shapes: Shapes, captions: Path, tmp_path: 
     assert main(["eval", "answer", *asked, *where, "--out", str(out), "--limit", "3"]) == 0
     report = json.loads(out.read_text())
     assert {"presence", "count"} <= set(report["kinds"])
-    assert set(report["kinds"]["count"]["baselines"]) == {"frequent", "detector"}
+    assert set(report["kinds"]["count"]["baselines"]) == {"frequent", "detector", "language_model"}
     assert report["kinds"]["presence"]["baselines"]["frequent"]["accuracy"] >= 0.5
 
 

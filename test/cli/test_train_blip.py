@@ -94,7 +94,9 @@ def test_instruct_learns_captions_and_answers(
     place: Place, captioned: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--annotations", str(place.shapes.annotations), "--init", str(captioned)]
+    options += ["--answer-steps", "2", "--answer-questions", "70"]
     assert main(["train", "instruct", *place.data("instruct"), *options, *SHORT, "--steps", "6"]) == 0
+    assert read_checkpoint(place.root / "instruct" / "answers")["step"] == 2
     rows = (place.root / "instruct" / "log.csv").read_text().splitlines()[1:]
     assert {row.split(",")[1] for row in rows} == {"answer", "caption"}
     out = place.root / "exported"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from vision_llm_ros.cli import train_align
 from vision_llm_ros.cli.options import add_settings, given_settings
-from vision_llm_ros.config import PromptConfig
+from vision_llm_ros.config import InstructConfig, PromptConfig
 from vision_llm_ros.errors import ConfigError
 
 if TYPE_CHECKING:
+    from vision_llm_ros.training.answer_start import AnswerVectorTrainer
     from vision_llm_ros.training.question_data import Question
 
 HELP = "captions by the frozen language model, stage 2 of the Q-Former"
@@ -24,15 +25,15 @@ export = train_align.export
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = _DESCRIPTION
-    add_prompted(parser)
+    add_prompted(parser, PromptConfig)
 
 
-def add_prompted(parser: argparse.ArgumentParser) -> None:
+def add_prompted(parser: argparse.ArgumentParser, settings: type[PromptConfig]) -> None:
     """The options of both stages that prompt the language model."""
     train_align.add_data(parser)
     parser.add_argument("--llm-layers", type=int, default=0, metavar="N", help="that write; 0: all (default: 0)")
     parser.add_argument("--deaf", action="store_true", help="the queries do not read the instruction (ablation)")
-    add_settings(parser.add_argument_group("learning"), PromptConfig, train_align.learning(PromptConfig))
+    add_settings(parser.add_argument_group("learning"), settings, train_align.learning(settings))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,8 +48,10 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
         ConfigError: there is no run to start from.
     """
     from vision_llm_ros.model.prompt_writer import PromptWriter
+    from vision_llm_ros.training.answer_start import AnswerVectorTrainer
     from vision_llm_ros.training.blip_run import config_of
     from vision_llm_ros.training.calibrate import calibrate_presence, calibrated, keep
+    from vision_llm_ros.training.loop import CHECKPOINT
     from vision_llm_ros.training.prompted import PromptData, PromptTrainer
 
     train_align.check_free(args)
@@ -59,9 +62,28 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
     data = train_align.read_data(args, model, blip)
     writer = PromptWriter(model.llm, network.llm_layers, network.tags).to(model.device)
     prompts = PromptData(data, writer, model.llm, questions, config.captions_a_picture)
+    if isinstance(config, InstructConfig) and config.answer_steps and not (args.out / CHECKPOINT).is_file():
+        _start(AnswerVectorTrainer(blip, writer, model.llm, prompts, config, args.out / "answers", model.device), args)
     trainer = PromptTrainer(stage, blip, writer, model.llm, prompts, config, Path(args.out), model.device)
     train_align.follow(args, stage, network, config, trainer)
     values = calibrated(args.init)
     if questions and args.held_out:
         values |= calibrate_presence(model, data, questions)
     keep(args.out, values)
+
+
+def _start(trainer: AnswerVectorTrainer, args: argparse.Namespace) -> None:
+    """See `answer_start`, with a progress bar."""
+    from tqdm import tqdm
+
+    from vision_llm_ros.training.answer_start import start_answers
+
+    trainer.resume()
+    steps = trainer.config.steps
+    with tqdm(total=steps, initial=trainer.step, desc="answers", unit="step", disable=args.quiet) as bar:
+
+        def progress(step: int, parts: dict[str, float]) -> None:
+            bar.set_postfix({"words": f"{parts['words']:.2f}"}, refresh=False)
+            bar.update(1)
+
+        start_answers(trainer, progress)

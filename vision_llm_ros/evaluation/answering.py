@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,16 @@ from vision_llm_ros.training.question_data import Question
 
 NOT_SURE = "not sure"
 COUNTED = 0.3  # detections below this score are none, as in the default settings of the runtime
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A question with what was said to it, and what the detector and the language model alone would say."""
+
+    question: Question
+    said: str
+    detected: str
+    alone: str
 
 
 def load_questions(path: Path, pictures: Sequence[Picture]) -> list[Question]:
@@ -46,14 +57,18 @@ def answer(trial: Trial, pictures: Sequence[Picture], questions: Sequence[Questi
 
     Returns:
         kinds: by kind of question accuracy ("not sure" is wrong), answered share, accuracy of what was answered, for
-        counts within_one too; and of the baselines `frequent` (the most frequent answer of the kind) and `detector`
-        (presence and counts by the detector alone). questions, examples.
+        counts within_one too; and of the baselines `frequent` (the most frequent answer of the kind), `detector`
+        (presence and counts by the detector alone) and `language_model` (candidates ranked by the Q-Former's language
+        model alone, of the questions where it was heard). questions, examples.
     """
+    from vision_llm_ros.runtime.matching import find_text_route
+
     trial.require(Task.ANSWER)
     by_picture: dict[int, list[Question]] = defaultdict(list)
     for question in questions:
         by_picture[question.image_id].append(question)
-    given: list[tuple[Question, str, str]] = []
+    given: list[_Given] = []
+    route = find_text_route(trial.engine)
     for picture, image in trial.read([p for p in pictures if p.image_id in by_picture], "answer"):
         for question in by_picture[picture.image_id]:
             specs = [TaskSpec(Task.ANSWER, phrase=question.text)]
@@ -62,12 +77,12 @@ def answer(trial: Trial, pictures: Sequence[Picture], questions: Sequence[Questi
             told, *found = trial.ask(str(picture.path), image, specs)
             said = told.caption.text.lower() if told.status is Status.OK and told.caption else ""
             counted = sum(item.score >= COUNTED for item in found[0].detections) if found else -1
-            given.append((question, said, _detected(question, counted)))
+            given.append(_Given(question, said, _detected(question, counted), route.alone if route else ""))
     trial.finish()
-    kinds = sorted({question.kind for question, _, _ in given})
-    examples = [{"question": q.text, "answer": said, "right": q.answer} for q, said, _ in given[:8]]
+    kinds = sorted({each.question.kind for each in given})
+    examples = [{"question": x.question.text, "answer": x.said, "right": x.question.answer} for x in given[:8]]
     return {
-        "kinds": {kind: _measured([each for each in given if each[0].kind == kind]) for kind in kinds},
+        "kinds": {kind: _measured([each for each in given if each.question.kind == kind]) for kind in kinds},
         "questions": len(given),
         "examples": examples,
     }
@@ -79,18 +94,17 @@ def _detected(question: Question, count: int) -> str:
     return str(count) if question.kind == Kind.COUNT else ("yes" if count else "no")
 
 
-def _measured(given: Sequence[tuple[Question, str, str]]) -> dict[str, Any]:
-    right = [question.answer for question, _, _ in given]
+def _measured(given: Sequence[_Given]) -> dict[str, Any]:
+    right = [each.question.answer for each in given]
     common = Counter(right).most_common(1)[0][0]
-    sayings = {
-        "model": [said for _, said, _ in given],
-        "frequent": [common] * len(given),
-        "detector": [seen for _, _, seen in given],
-    }
-    if not any(sayings["detector"]):
-        del sayings["detector"]
-    scores = {name: _scores(said, right, given[0][0].kind) for name, said in sayings.items()}
-    return {**scores.pop("model"), "baselines": scores, "questions": len(given)}
+    kind = given[0].question.kind
+    baselines = {"frequent": _scores([common] * len(given), right, kind)}
+    if any(each.detected for each in given):
+        baselines["detector"] = _scores([each.detected for each in given], right, kind)
+    if heard := [each for each in given if each.alone]:
+        told = _scores([each.alone for each in heard], [each.question.answer for each in heard], kind)
+        baselines["language_model"] = {**told, "questions": len(heard)}
+    return {**_scores([each.said for each in given], right, kind), "baselines": baselines, "questions": len(given)}
 
 
 def _scores(said: Sequence[str], right: Sequence[str], kind: str) -> dict[str, float | None]:

@@ -185,10 +185,14 @@ class Blip(nn.Module):
         Args:
             instruction: read by the queries too where the configuration has `text_input`.
         """
+        return self.teller.project(self.query_states(seen, keys, visible, instruction))  # type: ignore[no-any-return]
+
+    def query_states(self, seen: Seen, keys: Tensor, visible: Tensor, instruction: Tokens | None = None) -> Tensor:
+        """Last states float[B, Q, D] of the soft prompt's queries; arguments as of `soft_prompt`."""
         text = instruction if self.config.text_input else None
         told = self.teller.told(self.evidence(seen, visible, text)) if text is not None else None
         queries, _ = self.qformer(keys, visible, text, Mode.BIDIRECTIONAL, queries=self.teller.queries, told=told)
-        return self.teller.project(queries)  # type: ignore[no-any-return]
+        return queries  # type: ignore[no-any-return]
 
     def prompt(self, writer: PromptWriter, seen: Seen, instruction: Tokens, region: Box = WHOLE_IMAGE) -> Prompt:
         """What the language model reads of pictures, or of a region of them."""

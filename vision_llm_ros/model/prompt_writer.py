@@ -82,8 +82,8 @@ class PromptWriter(nn.Module):
         super().__init__()
         self.num_layers = num_layers
         self.halves = False
-        self.register_buffer("names", _embeddings(llm, COCO_CLASSES), persistent=False)
-        self.register_buffer("words", _embeddings(llm, tags), persistent=False)
+        self.register_buffer("names", embeddings(llm, COCO_CLASSES), persistent=False)
+        self.register_buffer("words", embeddings(llm, tags), persistent=False)
         self._vocabulary = int(llm.base.config.vocab_size)
         self.register_buffer("listed", _packed(torch.ones(self._vocabulary)))
         self.end = int(llm.tokenizer("\n", add_special_tokens=False)["input_ids"][-1])
@@ -238,7 +238,7 @@ def _packed(allowed: Tensor) -> Tensor:
     return torch.mv(padded, 2.0 ** torch.arange(_BITS, device=allowed.device))
 
 
-def _embeddings(llm: LanguageModel, phrases: Sequence[str]) -> Tensor:
+def embeddings(llm: LanguageModel, phrases: Sequence[str]) -> Tensor:
     """float[N, D]: the mean of the embeddings of each phrase's tokens."""
     device = next(llm.base.parameters()).device
     ids = [llm.tokenizer(f" {phrase}", add_special_tokens=False)["input_ids"] for phrase in phrases]

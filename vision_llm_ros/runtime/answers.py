@@ -38,10 +38,15 @@ class Answer:
 
 
 class Answerer:
-    """Chooses among the candidates of a kind of question."""
+    """Chooses among the candidates of a kind of question.
+
+    Attributes:
+        alone: what the language model alone found likeliest of the last question; "" where it was not heard.
+    """
 
     def __init__(self, llm: LanguageModel, writer: PromptWriter, config: QFormerConfig) -> None:
         self._llm, self._writer, self._config = llm, writer, config
+        self.alone = ""
 
     def choose(self, view: View, spec: TaskSpec, asked: Asked, prompt: Prompt, evidence: float) -> Answer:
         """The likeliest candidate, or "not sure".
@@ -53,6 +58,7 @@ class Answerer:
         found = [item for item in seen if item.score >= self._config.object_threshold]
         measured = asked.kind is Kind.COLOUR and bool(found)
         chances = {} if measured else self.rank(asked, prompt)
+        self.alone = _likeliest(chances).text if chances else ""
         if asked.kind is Kind.PRESENCE:
             answer = self._presence(chances, evidence, bool(found), asked)
         elif asked.kind is Kind.COUNT:

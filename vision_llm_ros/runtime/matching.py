@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -16,6 +17,9 @@ from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.qformer import tokenize
 from vision_llm_ros.model.qformer_image import Seen
 from vision_llm_ros.runtime.routes import View
+
+if TYPE_CHECKING:
+    from vision_llm_ros.runtime.text_route import TextRoute
 
 _PAIRS_A_CALL = 64
 
@@ -88,11 +92,17 @@ class Matcher:
 
 def find_matcher(engine: Engine | None) -> Matcher | None:
     """The matcher of an engine; None where it has none."""
+    route = find_text_route(engine)
+    return route.matcher if route else None
+
+
+def find_text_route(engine: Engine | None) -> TextRoute | None:
+    """The Q-Former's route of an engine; None where it has none."""
     from vision_llm_ros.runtime.engine import TorchEngine
     from vision_llm_ros.runtime.text_route import TextRoute
 
     route = engine.route(Task.MATCH) if isinstance(engine, TorchEngine) else None
-    return route.matcher if isinstance(route, TextRoute) else None
+    return route if isinstance(route, TextRoute) else None
 
 
 def matcher_of(engine: Engine) -> Matcher:

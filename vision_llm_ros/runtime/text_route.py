@@ -41,7 +41,11 @@ class Turn:
 
 
 class TextRoute:
-    """Fulfils `routes.Route` for what the weights are trained for among captions, answers and matching."""
+    """Fulfils `routes.Route` for what the weights are trained for among captions, answers and matching.
+
+    Attributes:
+        alone: see `Answerer`; of the last question.
+    """
 
     def __init__(
         self, model: VisionLLM, blip: Blip, writer: PromptWriter | None, tasks: frozenset[Task], weights_hash: str
@@ -52,6 +56,7 @@ class TextRoute:
         self._frame: tuple[object, ...] = ()
         self._looks: dict[Box, Look] = {}
         self._turns: deque[Turn] = deque(maxlen=_HISTORY)
+        self.alone = ""
 
     def answer(self, view: View, spec: TaskSpec, watch: Stopwatch) -> Perception:
         """See `routes.Route.answer`."""
@@ -134,6 +139,7 @@ class TextRoute:
         assert self.writer is not None
         asked = understand(spec.phrase, next((turn.label for turn in reversed(self._turns) if turn.label), ""))
         look = self._look(view, spec.region, watch)
+        self.alone = ""
         if asked.kind is Kind.OPEN:
             with watch.stage("write"):
                 answer = self._open(look, asked, spec.region)
@@ -142,6 +148,7 @@ class TextRoute:
                 prompt = self._prompt(look, asked.text, spec.region)
                 answerer = Answerer(self.model.llm, self.writer, self.blip.config)
                 answer = answerer.choose(view, spec, asked, prompt, self._evidence(look, asked.label))
+                self.alone = answerer.alone
         self._turns.append(Turn(asked.text, answer.text, asked.label))
         return Perception(spec.task, text=answer.note, caption=Caption(answer.text, answer.score, spec.phrase))
 

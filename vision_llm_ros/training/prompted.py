@@ -7,7 +7,7 @@ learns is a second set of queries for the soft prompt and the projection to the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from vision_llm_ros.config import PromptConfig
 from vision_llm_ros.errors import InputError
 from vision_llm_ros.interfaces import Task
-from vision_llm_ros.language.questions import CANDIDATES
+from vision_llm_ros.language.questions import CANDIDATES, Kind
 from vision_llm_ros.model.blip import Blip
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.prompt_writer import IGNORED, PROMPTS, QUESTION, PromptWriter
@@ -37,6 +37,7 @@ class PromptBatch:
 
     Attributes:
         instruction: what the queries read.
+        answers: what is wanted of questions, in words; none of captions.
     """
 
     task: Task
@@ -45,6 +46,7 @@ class PromptBatch:
     asked: Tensor
     texts: Tensor
     wanted: Tensor
+    answers: tuple[str, ...] = ()
 
 
 class PromptData:
@@ -80,9 +82,11 @@ class PromptData:
         asked = torch.tensor(first[:-1], dtype=torch.long)
         return self._batch(Task.CAPTION, ids, flips, [PROMPTS[length]] * size, asked, rows)
 
-    def ask(self, size: int, seed: tuple[int, ...]) -> PromptBatch:
+    def ask(self, size: int, seed: tuple[int, ...], invented: bool = False) -> PromptBatch:
         """Questions about as many pictures; every kind equally often.
 
+        Args:
+            invented: the answers are drawn from all that the question allows.
         Raises:
             InputError: there are none to ask.
         """
@@ -94,11 +98,14 @@ class PromptData:
         for kind in rng.choice(kinds, size):
             some = [question for question in self.questions if question.kind == kind]
             chosen.append(some[int(rng.integers(len(some)))])
+        if invented:
+            chosen = [replace(q, answer=str(rng.choice(CANDIDATES[Kind(q.kind)]))) for q in chosen]
         read = [self._llm.tokenizer(QUESTION.format(q.text), add_special_tokens=False)["input_ids"] for q in chosen]
         rows = [[self._reading(before, q.answer)] for before, q in zip(read, chosen, strict=True)]
         flips = [question.kind != "side" and bool(rng.random() < 0.5) for question in chosen]
         ids, texts = [question.image_id for question in chosen], [question.text for question in chosen]
-        return self._batch(Task.ANSWER, ids, flips, texts, torch.zeros(0, dtype=torch.long), rows)
+        batch = self._batch(Task.ANSWER, ids, flips, texts, torch.zeros(0, dtype=torch.long), rows)
+        return replace(batch, answers=tuple(question.answer for question in chosen))
 
     def _of_length(self, captions: tuple[str, ...], length: str, rng: np.random.Generator) -> list[str]:
         """Always equally many; a wanted length takes them from that end."""
