@@ -109,6 +109,7 @@ def test_an_unlikely_name_is_only_mentioned(part: Path, tiny_model: VisionLLM) -
         (dataclasses.replace(WHAT, phrase="what colour is this?"), False),
         (dataclasses.replace(WHAT, phrase="what is this made of?"), False),
         (dataclasses.replace(DESCRIBE, phrase="dog"), False),
+        (dataclasses.replace(DESCRIBE, region=(0.0, 0.0, 0.5, 1.0)), False),
         (TaskSpec(Task.CAPTION), False),
         (TaskSpec(Task.ANSWER, phrase="what is this?"), False),
     ],

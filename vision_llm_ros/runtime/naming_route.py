@@ -12,6 +12,7 @@ import torch
 
 from vision_llm_ros.config import RegionTokenConfig
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Caption, Perception, Status, Task, TaskSpec
+from vision_llm_ros.language.saying import REGION_NAMES
 from vision_llm_ros.language.words import COCO_CLASSES
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
@@ -94,10 +95,12 @@ class NamingRoute:
 
 
 def asks_for_a_name(spec: TaskSpec) -> bool:
-    """Whether a caption or an answer is about one marked thing as a whole."""
-    if spec.region == WHOLE_IMAGE or (spec.task is Task.CAPTION and spec.phrase):
+    """Whether a caption or an answer is about one marked thing as a whole; "the left side" is no mark."""
+    if spec.region == WHOLE_IMAGE:
         return False
-    return spec.task is Task.CAPTION or _WHAT_IS_IT.fullmatch(spec.phrase.strip()) is not None
+    if spec.task is Task.ANSWER:
+        return _WHAT_IS_IT.fullmatch(spec.phrase.strip()) is not None
+    return not spec.phrase and (spec.prompt is not None or spec.region not in REGION_NAMES)
 
 
 def _named(told: Perception, spec: TaskSpec, name: str, likely: float) -> Perception:
