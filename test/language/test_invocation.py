@@ -75,3 +75,9 @@ def test_noun_phrases_are_asked_about_and_questions_are_asked(parser: CommandPar
         == "what is the colour of the mug?"
     )
     assert parser.parse(Invocation("answer", "is the mug red").sentence()).phrase == "is the mug red?"
+
+
+def test_a_question_word_before_a_thing_is_left_out_of_its_command() -> None:
+    assert Invocation("ground", "where that big orange").sentence() == "where is that big orange"
+    assert Invocation("track", "where is the dog").sentence() == "track the dog"
+    assert Invocation("answer", "what the dog wears").sentence() == "tell me what the dog wears"

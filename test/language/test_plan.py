@@ -91,3 +91,8 @@ def test_a_plan_is_bounded_and_flat() -> None:
         TaskSpec(Task.CAPTION, then=(CUP,) * 4)
     with pytest.raises(ConfigError, match="plain tasks"):
         TaskSpec(Task.CAPTION, then=(TaskSpec(Task.CAPTION, then=(CUP,)),))
+
+
+def test_politeness_before_a_plan_is_no_part_of_it(planner: Planner) -> None:
+    spec = planner.parse("okay computer, denoise the picture; after that, find every dog")
+    assert [step.task for step in spec.steps] == [Task.RESTORE, Task.DETECT]

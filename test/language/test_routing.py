@@ -41,6 +41,25 @@ def test_what_the_grammar_knows_never_reaches_the_language_model(parser: Command
     assert (spec.task, spec.routed, router.asked) == (Task.DETECT, 0.0, [])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("what is on the table?", "is there a dog?", "how many cups are there?", "what colour is the car?"),
+        *("where is the red mug?", "segment the cup", "find the cup, then segment the dog", "track every person"),
+    ],
+)
+def test_plain_commands_and_common_questions_cost_no_second_opinion(parser: CommandParser, text: str) -> None:
+    both, router = routed(parser, Invocation("stop"))
+    assert both.parse(text) == Planner(parser.parse).parse(text) and router.asked == []
+
+
+def test_what_the_grammar_takes_for_a_thing_may_be_refused(parser: CommandParser) -> None:
+    text = "give me the weight of the box"
+    assert parser.parse(text).task in (Task.GROUND, Task.DETECT)
+    with pytest.raises(CommandError, match="picture cannot answer"):
+        routed(parser, Invocation("refuse:unseen"))[0].parse(text)
+
+
 QUESTION = "is the blue car better than a bus?"
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
-from miniature import write_llama
+from miniature import write_bert, write_llama
 from torch import Tensor
 
 from vision_llm_ros.config import RouterConfig
@@ -23,13 +24,20 @@ from vision_llm_ros.model.router import (
     Decision,
     Router,
     add_adapter,
-    divide,
+    divisions,
+    hear,
+    invocations_of,
+    meanings,
     without_pleasantries,
 )
 from vision_llm_ros.model.router import learned as learned_by
-from vision_llm_ros.training.route import batch_of, means_of
+from vision_llm_ros.model.router_words import spread, starts_task, tokens_of, words_of
+from vision_llm_ros.model.text import TextEncoder
+from vision_llm_ros.training.route import LOSSES, batch_of, losses
 
-CONFIG = RouterConfig(llm_layers=2, lora_rank=2, hidden_width=8, meaning_width=4, max_tokens=200)
+CONFIG = RouterConfig(
+    llm_layers=2, lora_rank=2, word_width=8, reader_width=4, hidden_width=8, meaning_width=24, max_tokens=200
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +56,16 @@ def router(llm: LanguageModel) -> Router:
     return router.eval()
 
 
-def encode(phrases: tuple[str, ...]) -> Tensor:
-    return torch.nn.functional.normalize(torch.tensor([[len(p), p.count("e"), p.count(" "), 1.0] for p in phrases]))
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    return TextEncoder(str(write_bert(tmp_path_factory.mktemp("bert")))).eval()
+
+
+def states_of(router: Router, llm: LanguageModel, encoder: TextEncoder, items: list[Utterance]) -> Tensor:
+    batch = batch_of(llm.tokenizer, items)
+    with llm.using(ADAPTER):
+        seen = router.see(llm, batch.ids, batch.tokens)
+    return router(seen, hear(encoder, batch.texts, batch.words), batch.targets.counts)
 
 
 def tagged(*tags: int) -> Tensor:
@@ -57,35 +73,57 @@ def tagged(*tags: int) -> Tensor:
     return torch.nn.functional.one_hot(torch.tensor(tags), 5).float() * 0.96 + 0.008
 
 
-def test_the_opening_token_begins_as_its_words_and_the_text_encoder_unheard(llm: LanguageModel) -> None:
+def test_the_opening_token_begins_as_its_words(llm: LanguageModel) -> None:
     router = Router(CONFIG, llm.width)
     router.start_from(llm)
     ids = torch.tensor(llm.tokenizer(" route the request", add_special_tokens=False)["input_ids"])
     assert torch.allclose(router.opening[0], llm.embed_text(ids).mean(0))
-    means = torch.randn(3, llm.width)
-    assert torch.equal(router.modules_of(means), router.modules_of(means, torch.randn(3, 4)))
 
 
-def test_padding_changes_nothing(llm: LanguageModel, router: Router) -> None:
+def test_padding_changes_nothing(llm: LanguageModel, router: Router, encoder: TextEncoder) -> None:
     items = list(utterances("learnt", 6, 1))
-    together = batch_of(llm.tokenizer, items)
-    with torch.no_grad(), llm.using(ADAPTER):
-        joint, joint_tags = router(llm, together.ids, together.lengths)
+    with torch.no_grad():
+        joint = states_of(router, llm, encoder, items)
         for row, item in enumerate(items):
-            alone = batch_of(llm.tokenizer, [item])
-            states, tags = router(llm, alone.ids, alone.lengths)
-            length = int(alone.lengths[0])
-            assert torch.allclose(joint[row, :length], states[0], atol=1e-4)
-            assert torch.allclose(joint_tags[row, :length], tags[0], atol=1e-4)
+            alone = states_of(router, llm, encoder, [item])[0]
+            assert torch.allclose(joint[row, : len(alone)], alone, atol=1e-4)
+            assert not joint[row, len(alone) :].any()
+
+
+def test_both_models_are_averaged_over_the_same_words(llm: LanguageModel, encoder: TextEncoder) -> None:
+    text = "find the squeegee, don't wait"
+    words = words_of(text)
+    assert [text[slice(*word)] for word in words] == ["find", "the", "squeegee", ",", "don't", "wait"]
+    _, places = tokens_of(llm.tokenizer, text)
+    assert torch.allclose(spread(words, places).sum(1), torch.ones(6))
+    (states, at), *_ = encoder.states((text,))
+    assert torch.allclose(spread(words, at)[2] @ states, states[[a >= 9 and b <= 17 for a, b in at]].mean(0), atol=1e-6)
+    assert hear(encoder, (text, "stop"), [words, words_of("stop")]).shape == (2, 6, encoder.width)
+    assert spread([(0, 3)], []).shape == (1, 0)
+
+
+def test_no_task_begins_with_a_sign_or_within_a_quotation() -> None:
+    text = 'rate "a dog, running", please'
+    words = words_of(text)
+    allowed = [text[slice(*word)] for word, may in zip(words, starts_task(text, words), strict=True) if may]
+    assert allowed == ["rate", '"', "please"]
 
 
 def test_a_sentence_is_divided_where_tasks_begin_without_what_stands_around_them() -> None:
     chances = tagged(OUTSIDE, FIRST, WITHIN, TOLD, OUTSIDE, OUTSIDE, FIRST_TOLD, TOLD, OUTSIDE)
-    assert divide(chances, torch.ones(9, dtype=torch.bool)) == [(1, 3), (6, 7)]
-    assert divide(tagged(OUTSIDE, OUTSIDE, WITHIN), torch.ones(3, dtype=torch.bool)) == [(0, 2)]  # there is always one
-    assert len(divide(tagged(*[FIRST] * 9), torch.ones(9, dtype=torch.bool))) == MAX_STEPS
-    within = torch.tensor([True, False, True])
-    assert divide(tagged(FIRST, FIRST, FIRST), within) == [(0, 1), (2, 2)]  # none begins within a word
+    assert divisions(chances, torch.ones(9, dtype=torch.bool)) == [(0, [(1, 3), (6, 7)])]
+    ((_, parts),) = divisions(tagged(OUTSIDE, OUTSIDE, WITHIN), torch.ones(3, dtype=torch.bool))
+    assert len(parts) == 1  # there is always one
+    assert len(divisions(tagged(*[FIRST] * 9), torch.ones(9, dtype=torch.bool))[0][1]) == MAX_STEPS
+    assert divisions(tagged(FIRST, FIRST), torch.tensor([True, False])) == [(0, [(0, 1)])]  # none begins in a quotation
+
+
+def test_where_it_is_not_sure_a_sentence_is_divided_both_ways() -> None:
+    chances = tagged(FIRST, WITHIN, FIRST, WITHIN)
+    chances[2] = torch.tensor([0.0, 0.6, 0.4, 0.0, 0.0])
+    ways = divisions(chances, torch.ones(4, dtype=torch.bool))
+    assert [parts for _, parts in ways] == [[(0, 1), (2, 3)], [(0, 3)]]
+    assert [math.exp(chance) for chance, _ in ways] == pytest.approx([0.6, 0.4])
 
 
 def test_pleasantries_around_a_task_are_no_tasks() -> None:
@@ -101,26 +139,42 @@ def test_pleasantries_around_a_task_are_no_tasks() -> None:
     assert without_pleasantries([greeting], ["good morning"]) == [greeting]
 
 
-def test_what_is_read_is_what_the_heads_say_of_each_part(llm: LanguageModel, router: Router) -> None:
+def test_the_same_task_in_two_clauses_is_called_once_and_nothing_after_a_refusal() -> None:
+    text = "bits got lost, fill them in, dance, find dogs"
+    words = words_of(text)
+
+    def decision(name: str, first: int, last: int, told: tuple[int, int] | None = None) -> Decision:
+        return Decision(MODULES.index(name), (first, last), told, 0, 0.9)
+
+    twice = (decision("mask", 0, 2), decision("mask", 4, 6))
+    refused = (decision("refuse:move", 8, 8), decision("detect", 10, 11, (11, 11)))
+    assert [item.module for item in invocations_of(twice + refused, text, words)] == ["mask", "refuse:move"]
+    assert invocations_of(refused[1:], text, words)[0].instruction == "dogs"
+
+
+def test_what_is_read_is_what_the_heads_say_of_each_part(
+    llm: LanguageModel, router: Router, encoder: TextEncoder
+) -> None:
     item = next(item for item in utterances("learnt", 50, 2) if len(item.invocations) == 3)
-    ids = llm.tokenizer(item.text, add_special_tokens=False)["input_ids"]
-    places = llm.tokenizer(item.text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    with torch.no_grad(), llm.using(ADAPTER):
-        decisions = router.decide(llm, ids, item.text, places)
-        states, _ = router(llm, torch.tensor([ids]), torch.tensor([len(ids)]))
-    for decision in decisions:
+    with torch.no_grad():
+        states = states_of(router, llm, encoder, [item])[0]
+    words = words_of(item.text)
+    for decision in router.decide(states, item.text, words, encoder):
         first, last = decision.words
-        mean = states[0, first : last + 1].mean(0)
-        assert int(router.modules_of(mean).argmax()) == decision.module
+        mean = states[first : last + 1].mean(0)
+        meaning = meanings([item.text[words[first][0] : words[last][1]]], encoder)[0]
+        assert int(router.modules_of(mean, meaning).argmax()) == decision.module
         assert int(router.region(mean).argmax()) == decision.region
         assert decision.told is None or first <= decision.told[0] <= decision.told[1] <= last
 
 
-def test_whatever_the_weights_the_answer_is_within_the_grammar(llm: LanguageModel, router: Router) -> None:
+def test_whatever_the_weights_the_answer_is_within_the_grammar(
+    llm: LanguageModel, router: Router, encoder: TextEncoder
+) -> None:
     for item in utterances("held_out", 40, 3):
         for value in router.parameters():
             value.data.normal_()
-        invocations, confidence = router.read(llm, item.text, encode)
+        invocations, confidence = router.read(llm, item.text, encoder)
         assert read(write(invocations)) == invocations and 0 <= confidence <= 1
         for part in invocations:
             assert part.instruction in item.text
@@ -128,34 +182,38 @@ def test_whatever_the_weights_the_answer_is_within_the_grammar(llm: LanguageMode
         assert not any(part.module in REFUSALS for part in invocations[:-1])
 
 
-def test_every_parameter_learns(llm: LanguageModel, router: Router) -> None:
+def test_every_parameter_learns(llm: LanguageModel, router: Router, encoder: TextEncoder) -> None:
     batch = batch_of(llm.tokenizer, list(utterances("learnt", 60, 4)))
-    with llm.using(ADAPTER):
-        states, tags = router(llm, batch.ids, batch.lengths)
-    means = means_of(states, batch)
-    heads = (tags, router.modules_of(means, encode(batch.texts)), router.region(means), router.later(means))
-    sum(logits.pow(2).mean() for logits in heads).backward()
+    states = states_of(router, llm, encoder, list(utterances("learnt", 60, 4)))
+    wrong = losses(router, states, meanings(list(batch.parts), encoder), batch.targets)
+    assert set(wrong) == set(LOSSES)
+    sum(wrong.values()).backward()  # type: ignore[union-attr]
     parameters = {**dict(router.named_parameters()), **{k: v for k, v in llm.base.named_parameters() if "lora" in k}}
     still = [key for key, value in parameters.items() if value.grad is None or not value.grad.abs().sum() > 0]
     assert still == []
     assert all(value.grad is None for key, value in llm.base.named_parameters() if "lora" not in key)
 
 
-def test_a_sentence_that_is_too_long_is_refused(llm: LanguageModel, router: Router) -> None:
+def test_a_sentence_that_is_too_long_or_without_words_is_refused(
+    llm: LanguageModel, router: Router, encoder: TextEncoder
+) -> None:
     with pytest.raises(CommandError, match="200 tokens, got"):
-        router.read(llm, "find the dog and " * 60)
+        router.read(llm, "find the dog and " * 60, encoder)
+    with pytest.raises(CommandError, match="tokens, got 0"):
+        router.read(llm, "", encoder)
 
 
 def test_targets_are_the_words_of_tasks_and_instructions(llm: LanguageModel) -> None:
     for item in utterances("learnt", 60, 5):
         batch = batch_of(llm.tokenizer, [item])
-        assert sorted(batch.texts) == sorted(item.text[slice(*task)] for task in item.tasks)
-        for row, text in enumerate(batch.texts):
-            words = llm.tokenizer.decode(batch.ids[0, batch.inside[row]])
-            assert text.strip(".") in words
-            first = int(batch.inside[row].int().argmax())
-            assert int(batch.tags[0, first]) in (FIRST, FIRST_TOLD)
-        told = (batch.tags == FIRST_TOLD) | (batch.tags == TOLD)
+        targets, words = batch.targets, batch.words[0]
+        assert sorted(batch.parts) == sorted(item.text[slice(*task)] for task in item.tasks)
+        for row, text in enumerate(batch.parts):
+            said = [item.text[slice(*words[place])] for place in targets.inside[row].nonzero()[:, 0].tolist()]
+            assert said == [text[slice(*word)] for word in words_of(text)]
+            first = int(targets.inside[row].int().argmax())
+            assert int(targets.tags[0, first]) in (FIRST, FIRST_TOLD)
+        told = (targets.tags == FIRST_TOLD) | (targets.tags == TOLD)
         assert bool(told.any()) == any(part.instruction for part in item.invocations)
 
 
@@ -163,7 +221,7 @@ def test_of_two_tasks_it_is_told_whether_the_second_comes_first(llm: LanguageMod
     pairs = [item for item in utterances("learnt", 300, 6) if len(item.tasks) == 2]
 
     def later(item: Utterance) -> float:
-        return float(batch_of(llm.tokenizer, [item]).later[1])
+        return float(batch_of(llm.tokenizer, [item]).targets.later[1])
 
     assert {later(item) for item in pairs} == {0.0, 1.0}
     assert all(later(item) == (item.tasks[0] > item.tasks[1]) for item in pairs)

@@ -19,7 +19,9 @@ from vision_llm_ros.model.router import ADAPTER, Router, add_adapter, learned
 from vision_llm_ros.runtime.engine import TorchEngine, load_further
 from vision_llm_ros.runtime.router import PART, load_router, parser_for
 
-CONFIG = RouterConfig(llm_layers=2, lora_rank=2, hidden_width=8, threshold=0.0)
+CONFIG = RouterConfig(
+    llm_layers=2, lora_rank=2, word_width=8, reader_width=4, hidden_width=8, meaning_width=24, threshold=0.0
+)
 CPU = RuntimeConfig(device="cpu", dtype="float32")
 
 
@@ -54,19 +56,19 @@ def test_the_router_is_no_route(tiny_model: VisionLLM, part: Path, caplog: pytes
 
 def test_merged_and_unmerged_adapters_read_the_same(tiny_model: VisionLLM, part: Path) -> None:
     text = "rootle about until the mugs come to light"
-    served = load_router(part, tiny_model.llm, CPU)
+    served = load_router(part, tiny_model.llm, tiny_model.text_encoder, CPU)
     llm = LanguageModel(tiny_model.config.llm, num_layers=2)
     add_adapter(llm, CONFIG)
     llm.eval()
     router = Router(CONFIG, llm.width).eval()
     weights.fill(learned(router, llm), weights.load(part, ("network", "adapter")), "")
-    invocations, confidence = router.read(llm, text)
+    invocations, confidence = router.read(llm, text, tiny_model.text_encoder)
     tags, sure = served.route(text)
     assert read(tags) == invocations and sure == pytest.approx(confidence, rel=1e-3)
 
 
 def test_reading_leaves_the_engines_language_model_alone(tiny_model: VisionLLM, part: Path) -> None:
-    router = load_router(part, tiny_model.llm, CPU)
+    router = load_router(part, tiny_model.llm, tiny_model.text_encoder, CPU)
     assert ADAPTER not in tiny_model.llm.depths
     expected = router.route("rootle about for mugs")
     given: list[tuple[str, float]] = []
@@ -82,4 +84,4 @@ def test_reading_leaves_the_engines_language_model_alone(tiny_model: VisionLLM, 
 
 def test_damaged_weights_are_named(tiny_model: VisionLLM, part: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"manifest\.json is missing"):
-        load_router(tmp_path, tiny_model.llm, CPU)
+        load_router(tmp_path, tiny_model.llm, tiny_model.text_encoder, CPU)

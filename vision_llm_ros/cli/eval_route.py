@@ -66,7 +66,8 @@ def load_router(preset: ModelConfig, weights: str | None) -> SentenceRouter:
     runtime = RuntimeConfig()
     llm = LanguageModel(preset.llm, preset.llm_revision, preset.llm_layers)
     encoder = TextEncoder(preset.text_encoder, preset.text_revision).eval()
-    return load(folder, llm.to(choose_device(runtime.device)), runtime, encoder)
+    device = choose_device(runtime.device)
+    return load(folder, llm.to(device), encoder.to(device), runtime)
 
 
 def _own_sentences(args: argparse.Namespace, parse: Any) -> dict[str, Any]:

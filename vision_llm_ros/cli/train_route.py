@@ -14,6 +14,7 @@ from vision_llm_ros.resources import load_preset
 
 if TYPE_CHECKING:
     from vision_llm_ros.model.llm import LanguageModel
+    from vision_llm_ros.model.text import TextEncoder
     from vision_llm_ros.model.weights import Manifest
 
 HELP = "which modules a sentence calls"
@@ -55,9 +56,9 @@ def run(args: argparse.Namespace) -> int:
     device = choose_device(runtime.device)
     set_threads(runtime)
     torch.manual_seed(train.seed)
-    llm = _language_model(args.preset, config.llm_layers)
+    llm, encoder = _readers(args.preset, config.llm_layers)
     router = build(config, llm)
-    trainer = RouteTrainer(router.to(device), llm.to(device), train, args.out, device)
+    trainer = RouteTrainer(router.to(device), llm.to(device), encoder.to(device), train, args.out, device)
     trainer.resume()
     keep_settings(args.out, "route", config, train, {"preset": args.preset, "machine": machine_values()})
     with tqdm(total=train.steps, initial=trainer.step, desc="route", unit="step", disable=args.quiet) as bar:
@@ -73,18 +74,17 @@ def run(args: argparse.Namespace) -> int:
 
 def export(source: Path, out: Path, notes: str) -> Manifest[RouterConfig]:
     """See `route_run.export`."""
-    from vision_llm_ros.model.text import TextEncoder
     from vision_llm_ros.training import route_run
 
     config, _, about = route_run.read_run(source)
-    preset = load_preset(str(about["preset"]))
-    encoder = TextEncoder(preset.text_encoder, preset.text_revision).eval()
-    llm = _language_model(str(about["preset"]), config.llm_layers)
-    return route_run.export(source, out, llm, encoder, notes)
+    return route_run.export(source, out, *_readers(str(about["preset"]), config.llm_layers), notes)
 
 
-def _language_model(preset: str, layers: int) -> LanguageModel:
+def _readers(preset: str, layers: int) -> tuple[LanguageModel, TextEncoder]:
+    """The frozen language model and text encoder of a preset."""
     from vision_llm_ros.model.llm import LanguageModel
+    from vision_llm_ros.model.text import TextEncoder
 
     model = load_preset(preset)
-    return LanguageModel(model.llm, model.llm_revision, layers)
+    encoder = TextEncoder(model.text_encoder, model.text_revision).eval()
+    return LanguageModel(model.llm, model.llm_revision, layers), encoder

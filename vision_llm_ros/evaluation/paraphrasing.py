@@ -11,8 +11,9 @@ import numpy as np
 from tqdm import tqdm
 
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE
+from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE, routing_metrics
 from vision_llm_ros.interfaces import SentenceRouter, Task, TaskSpec, TextSimilarity
+from vision_llm_ros.language import corpus
 from vision_llm_ros.language.invocation import Invocation, read
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
@@ -39,26 +40,20 @@ def paraphrase(
     """
     drawn = [(item, wanted(planner, item)) for item in utterances(split, count, seed)]
     items = [(item, spec) for item, spec in drawn if spec is not None or item.refused]
-    parse = RoutedParser(planner, router).parse
-    progress = tqdm(items, desc="route", unit="sentence", disable=quiet)
-    given, took_ms, routed = [], [], []
-    for item, _ in progress:
-        started = time.perf_counter()
-        given.append(outcome(parse, item.text))
-        took_ms.append((time.perf_counter() - started) * 1e3)
+    watched = Watched(router)
+    parse = RoutedParser(planner, watched).parse
+    given = [outcome(parse, item.text) for item, _ in tqdm(items, desc="route", unit="sentence", disable=quiet)]
     alone = [outcome(planner.parse, item.text) for item, _ in items]
-    routed = [i for i, spec in enumerate(given) if isinstance(spec, TaskSpec) and spec.routed]
-    known = [i for i, spec in enumerate(alone) if isinstance(spec, TaskSpec)]
     specs = [spec for _, spec in items]
-    report = compare(specs, given)
     return {
-        **report,
+        **compare(specs, given),
         "sentences": len(items),
         "left_out": len(drawn) - len(items),
         "split": split,
-        "routed": len(routed),
-        "routed_ms": spread([took_ms[i] for i in range(len(items)) if i not in set(known)]),
-        "known_ms": spread([took_ms[i] for i in known]),
+        "asked": len(watched.took_ms),
+        "asked_ms": spread(watched.took_ms),
+        "asked_cpu_ms": spread(watched.cpu_ms),
+        "commands": _commands(planner, router, count, seed),
         "baselines": {
             "grammar": compare(specs, alone),
             "language model alone": _alone(router, items),
@@ -67,6 +62,54 @@ def paraphrase(
         },
         "misses": _misses(items, given),
     }
+
+
+class Watched:
+    """A router and how long each of its readings took, milliseconds on the clock and of processor time."""
+
+    def __init__(self, router: SentenceRouter) -> None:
+        self._router = router
+        self.took_ms: list[float] = []
+        self.cpu_ms: list[float] = []
+
+    @property
+    def threshold(self) -> float:
+        return self._router.threshold
+
+    def route(self, text: str) -> tuple[str, float]:
+        clock, processor = time.perf_counter(), time.process_time()
+        try:
+            return self._router.route(text)
+        finally:
+            self.took_ms.append((time.perf_counter() - clock) * 1e3)
+            self.cpu_ms.append((time.process_time() - processor) * 1e3)
+
+
+def _commands(planner: Planner, router: SentenceRouter, count: int, seed: int) -> dict[str, Any]:
+    """What the language model costs sentences that the grammar knows, and whether it does harm to them."""
+    sentences = list(corpus.sentences("held_out", count, seed))
+    watched = Watched(router)
+    parse = RoutedParser(planner, watched).parse
+    given, alone, added_ms = [], [], []
+    for sentence in sentences:
+        started, asked = time.perf_counter(), len(watched.took_ms)
+        alone.append(outcome(planner.parse, sentence.text))
+        between = time.perf_counter()
+        given.append(outcome(parse, sentence.text))
+        if len(watched.took_ms) == asked and isinstance(alone[-1], TaskSpec):
+            added_ms.append((time.perf_counter() - 2 * between + started) * 1e3)
+    right = [sentence.task for sentence in sentences]
+    return {
+        "sentences": len(sentences),
+        "asked": len(watched.took_ms),
+        "accuracy": routing_metrics(right, [_task(spec) for spec in given])["accuracy"],
+        "grammar_accuracy": routing_metrics(right, [_task(spec) for spec in alone])["accuracy"],
+        "added_ms": spread(added_ms),
+    }
+
+
+def _task(given: TaskSpec | str) -> str:
+    return given if isinstance(given, str) else str(given.task)
 
 
 def wanted(planner: Planner, item: Utterance) -> TaskSpec | None:

@@ -69,6 +69,8 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _DETERMINERS = re.compile(r"(?:(?:the|all|every|each|any|some|of|my|your|these|those) )+", re.IGNORECASE)
+_ASKED = re.compile(r"^(?:(?:where|what|how|which|whether|if|when) (?:(?:is|are) )?)+(?=\w)", re.IGNORECASE)
+_TOLD_AS_SAID = frozenset({"answer", "match"})
 _PAST = frozenset({"recall", "when", "passed"})
 
 
@@ -115,6 +117,8 @@ class Invocation:
         if self.module == "stop" and not self.instruction:
             return "stop"
         told = self.instruction
+        if self.module not in _TOLD_AS_SAID:
+            told = _ASKED.sub("", told, count=1) or told
         if self.module in ("count", "passed"):
             told = _DETERMINERS.sub("", told, count=1) if _DETERMINERS.match(told) else told
         if self.module == "answer" and not _QUESTION.match(told):

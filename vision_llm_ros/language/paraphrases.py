@@ -1,15 +1,18 @@
 """Ways to ask for every module that the grammar was not written along, for the language model that routes.
 
 The forms lie in `phrasings/`, one a line under `# module do` or `# module say`: `do` forms are imperative and take
-openers, tails and companions in a plan; `say` forms stand alone. Slots: `{d}` one definite thing, `{p}` a quantified
-list, `{m}` bare plurals, `{a}` an indefinite thing, `{where}` a part of the picture, `{scene}` a whole scene, `{ago}` a
-period. What the module is to be told is the slot, or what stands in [brackets]. `APART` and `HELD_OUT` were written
-apart and are never learnt from: no learnt form has more than 0.7 of its words (of both) in common with one of them. By
-`APART` we choose, by `HELD_OUT` we only report.
+openers, tails and companions in a plan; `say` forms stand alone. (this|that|) is a choice of words. Slots: `{d}` one
+definite thing, `{p}` a quantified list, `{m}` bare plurals, `{a}` an indefinite thing, `{where}` a part of the picture,
+`{scene}` a whole scene, `{ago}` a period. What the module is to be told is the slot, or what stands in [brackets].
+`APART` and `HELD_OUT` were written apart and are never learnt from: no learnt form has more than 0.7 of its words (of
+both) in common with one of them. By `APART` we choose, by `HELD_OUT` we only report.
 """
 
 from __future__ import annotations
 
+import random
+import re
+from functools import lru_cache
 from pathlib import Path
 
 Forms = dict[str, dict[str, tuple[str, ...]]]
@@ -28,9 +31,45 @@ def read_forms(path: Path) -> Forms:
 
 
 _FOLDER = Path(__file__).parent / "phrasings"
-LEARNT, APART, HELD_OUT = (read_forms(_FOLDER / f"{split}.txt") for split in ("learnt", "apart", "held_out"))
+_TOO_CLOSE = 0.7
+_CHOICE = re.compile(r"\(([^()]*)\)")
+_SPACE = re.compile(r"\s+(?=[,.;:?!](?:\s|$))|(?<=\s)\s+|^\s+|\s+$")
+
+
+def _together(*some: Forms) -> Forms:
+    whole: Forms = {}
+    for forms in some:
+        for module, kinds in forms.items():
+            for kind, lines in kinds.items():
+                whole.setdefault(module, {})[kind] = whole.get(module, {}).get(kind, ()) + lines
+    return whole
+
+
+APART, HELD_OUT = (read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "held_out"))
+LEARNT = _together(*(read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied")))
 # what stands around tasks: "opener", "tail", "joiner", and "reversed", where the second task is to be done first
 AROUND = read_forms(_FOLDER / "around.txt")
+
+
+def chosen(form: str, rng: random.Random) -> str:
+    """A form with one of the words of every (this|that|) chosen."""
+    return _SPACE.sub("", _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), form))
+
+
+def is_kept_apart(form: str, module: str) -> bool:
+    """Whether a form has more than 0.7 of its words, of both, in common with one that is written apart."""
+    words = _words(form)
+    return any(len(words & other) > _TOO_CLOSE * len(words | other) for other in _apart(module))
+
+
+@lru_cache(maxsize=64)
+def _apart(module: str) -> tuple[frozenset[str], ...]:
+    return tuple(_words(form) for split in (APART, HELD_OUT) for some in split[module].values() for form in some)
+
+
+def _words(form: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z']+", re.sub(r"\{\w+\}", " ", form.lower())))
+
 
 # Words that stand for each other in learnt forms, by module ("" for all): what gives the forms their breadth.
 SYNONYMS: dict[str, str] = {

@@ -15,6 +15,7 @@ from vision_llm_ros.interfaces import MAX_STEPS, Mode, Task, TaskSpec
 from vision_llm_ros.language.instructions import is_instruction
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.refusals import ACTIONS
+from vision_llm_ros.language.text import says_nothing
 from vision_llm_ros.language.verbs import VERBS
 
 _NEAREST = "denoise the picture, then find every person"
@@ -63,6 +64,7 @@ class Planner:
         if len(parts) == 2 and (cleaned := self._restored_first(text)) is not None:
             return cleaned
         several = [piece for part in parts for piece in self._pieces(part)] if len(parts) > 1 else split(text, _WEAK)
+        several = [part for part in several if not says_nothing(part)] or several
         if len(parts) > 1 and not _one_after_all(parts):
             return self.plan(several)
         try:
@@ -108,6 +110,12 @@ class Planner:
                 reason = f"part {number} of {len(parts)}, {part.strip()!r}: {error}"
                 raise CommandError(reason, error.nearest, error.final) from error
         return joined(steps)
+
+
+def parts_of(text: str) -> list[str]:
+    """The parts of a sentence at everything that may join two tasks; also of one that is a single task."""
+    pieces = [piece for part in split(text, _STRONG) for piece in split(part, _WEAK)]
+    return [piece for piece in pieces if not says_nothing(piece)] or pieces
 
 
 def joined(steps: list[TaskSpec]) -> TaskSpec:

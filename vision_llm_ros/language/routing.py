@@ -1,4 +1,4 @@
-"""Sentences of any wording: the grammar first, then the language model for what the grammar does not know."""
+"""Sentences of any wording: the grammar first, then the language model for what the grammar is not certain of."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import Mode, SentenceRouter, Task, TaskSpec
+from vision_llm_ros.language.certainty import is_certain
 from vision_llm_ros.language.instructions import is_instruction
 from vision_llm_ros.language.intents import CAPTION_LONG, CAPTION_SHORT
 from vision_llm_ros.language.invocation import Invocation, read
@@ -14,12 +15,11 @@ from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 
-SURE = 0.5  # probability from which the language model is believed about what the grammar takes for a question
-_ASKING = frozenset({"answer", "count"})
+SURE = 0.5  # probability from which the language model is believed rather than the grammar
 
 
 class RoutedParser:
-    """A parser that asks the language model about what its grammar does not understand, and about open questions.
+    """A parser that asks the language model about what its grammar does not understand, or is not certain of.
 
     The model only chooses modules, words of the sentence and regions; each invocation is then read by the grammar, and
     timing, number of points, period and length of a caption are the grammar's too. What the model is not sure of, and
@@ -44,15 +44,17 @@ class RoutedParser:
             if routed is None:
                 raise
             return routed
-        if is_instruction(text) or all(step.task is not Task.ANSWER for step in spec.steps):
+        if is_instruction(text) or is_certain(text, spec):
             return spec
-        return self._other_than_a_question(text) or spec
+        return self._second_opinion(text, spec) or spec
 
-    def _other_than_a_question(self, text: str) -> TaskSpec | None:
-        """What the grammar hands on as an open question may ask for another task, or for what no picture tells.
+    def _second_opinion(self, text: str, spec: TaskSpec) -> TaskSpec | None:
+        """What the grammar takes for a question, or for a thing, may ask for other tasks, or for what is not served.
 
+        Returns:
+            the language model's reading; None where it is unsure or finds the same tasks.
         Raises:
-            CommandError: the language model is sure of the latter.
+            CommandError: the language model is sure that this is not served.
         """
         try:
             plain, timing, points = _modifiers(text)
@@ -60,14 +62,15 @@ class RoutedParser:
         except CommandError:  # longer than it reads
             return None
         invocations = read(tags)
-        if confidence < SURE or all(item.module in _ASKING for item in invocations):
+        if confidence < SURE:
             return None
         if invocations[-1].refused:
             invocations[-1].sentence()
         try:
-            return self._planned(invocations, text, timing, points, confidence)
+            other = self._planned(invocations, text, timing, points, confidence)
         except CommandError:
             return None
+        return None if _tasks(other) == _tasks(spec) else other
 
     def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
         """The language model's reading; None where it is unsure.
@@ -90,6 +93,18 @@ class RoutedParser:
         period = period_of(text)
         spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
         return replace(_timed(spec, timing), routed=confidence)
+
+
+def _tasks(spec: TaskSpec) -> list[tuple[Task, bool, str]]:
+    """What kinds of task; one definite thing is found alike by detection and grounding."""
+    return [
+        (
+            Task.GROUND if step.task is Task.DETECT and step.max_objects == 1 else step.task,
+            step.restore_first,
+            step.restore_kind,
+        )
+        for step in spec.steps
+    ]
 
 
 def _modifiers(text: str) -> tuple[str, Timing, int | None]:

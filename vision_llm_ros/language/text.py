@@ -139,6 +139,11 @@ def _strip_politeness(text: str) -> str:
         text = stripped
 
 
+def says_nothing(text: str) -> bool:
+    """Whether there are only politeness and fillers: "okay computer"."""
+    return not re.search(rf"[^\W\d_]|{QUOTED}", _strip_politeness(text.lower().strip()))
+
+
 def clean(text: str) -> CleanText:
     """Lower the case, take quotes out, spell contractions out, strip politeness and drawing signs.
 

@@ -17,7 +17,7 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.language.invocation import REFUSED, Invocation
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.paraphrases import APART, AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms
+from vision_llm_ros.language.paraphrases import APART, AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms, chosen, is_kept_apart
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
 _APART = {"apart": APART, "held_out": HELD_OUT}
@@ -25,6 +25,8 @@ SPLITS = ("learnt", "choosing", *_APART)
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
+_TRIES, _CHOICES_WEIGH = 5, 8
+_SLIPS = {"learnt": 0.2}  # more than to be met with
 _OPEN, _CLOSE = "\ue010", "\ue011"  # around the instruction inside a sentence; further parts have marks of their own
 _ADJECTIVES = """red blue green yellow black white small big old broken tall empty open left plastic wooden nearest
 largest second dirty striped round new metal leftmost purple grey folded parked shiny""".split()
@@ -139,7 +141,7 @@ def draw(split: str, rng: random.Random) -> Utterance:
     """One sentence of a split."""
     plan = rng.random() < PLAN_SHARE
     text, parts = _plan(split, rng) if plan else _single(split, rng)
-    return _marked(_said(text, rng), parts)
+    return _marked(_said(text, rng, _SLIPS.get(split, 0.1)), parts)
 
 
 def _single(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
@@ -161,24 +163,51 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
         module = rng.choice([f"{REFUSED}move", f"{REFUSED}make", f"{REFUSED}chat"])
         parts[-1] = _part(split, module, "do", rng)
     parts = [part.numbered(index) for index, part in enumerate(parts)]
-    where = _share(split)
     if len(parts) == 2 and rng.random() < 0.15:
-        joined = rng.choice(AROUND["reversed"][where]).format(a=parts[0].text, b=parts[1].text)
+        joined = _around("reversed", split, rng).format(a=parts[0].text, b=parts[1].text)
         return _addressed(joined, split, rng), parts
     text = parts[0].text
     for part in parts[1:]:
-        text = f"{_after(text, rng.choice(AROUND['joiner'][where]))} {part.text}"
+        text = f"{_after(text, _around('joiner', split, rng))} {part.text}"
     return _addressed(text, split, rng), parts
 
 
+def _drawn(split: str, module: str, kind: str, rng: random.Random) -> str:
+    """A form of a split; of forms with choices, the more often; none that is too close to one that is written apart."""
+    some, shares = _weighed(split, module, kind)
+    form = rng.choices(some, shares)[0]
+    if split in _APART:
+        return form
+    for _ in range(_TRIES):
+        words = chosen(form, rng)
+        words = reworded(words, module, rng) if split == "learnt" else words
+        if not is_kept_apart(words, module):
+            return words
+    return _drawn(split, module, kind, rng)
+
+
+@lru_cache(maxsize=512)
+def _weighed(split: str, module: str, kind: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    some = forms(split)[module][kind]
+    return some, tuple(_CHOICES_WEIGH if "(" in form else 1 for form in some)
+
+
+def _around(kind: str, split: str, rng: random.Random) -> str:
+    """Words around tasks; none of those of a split that is written apart."""
+    known = AROUND[kind]
+    while True:
+        words = chosen(rng.choice(known[_share(split)]), rng)
+        if split in _APART or not any(words in known[apart] for apart in _APART):
+            return words
+
+
 def reworded(form: str, module: str, rng: random.Random) -> str:
-    """A form with some of its words replaced by others of the same meaning; never one that is written apart."""
+    """A form with some of its words replaced by others of the same meaning."""
     words = form
     for pattern, choices in _synonyms(module):
         if rng.random() < _REWORDED and (found := pattern.search(words)):
             words = words[: found.start()] + rng.choice(choices) + words[found.end() :]
-    kept_apart = (some for known in _APART.values() for some in known[module].values())
-    return form if any(words in some for some in kept_apart) else words
+    return words
 
 
 @lru_cache(maxsize=64)
@@ -194,9 +223,7 @@ def _synonyms(module: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...
 
 def _part(split: str, module: str, kind: str, rng: random.Random) -> _Part:
     """A form with its slots filled; the instruction stands between marks."""
-    form = rng.choice(forms(split)[module][kind])
-    if split == "learnt":
-        form = reworded(form, module, rng)
+    form = _drawn(split, module, kind, rng)
     region = WHOLE_IMAGE
     if module in _PLACED and kind == "do" and "{where}" not in form and "[" not in form and rng.random() < 0.12:
         form += " {where}"
@@ -280,21 +307,25 @@ def _share(split: str) -> str:
 def _addressed(text: str, split: str, rng: random.Random) -> str:
     """With an opener and a tail, as people speak to machines."""
     if rng.random() < 0.5:
-        text = f"{rng.choice(AROUND['opener'][_share(split)])} {text}"
+        text = f"{_around('opener', split, rng)} {text}"
     if rng.random() < 0.25:
-        text = _after(text, rng.choice(AROUND["tail"][_share(split)]))
+        text = _after(text, _around("tail", split, rng))
     return text
 
 
-def _said(text: str, rng: random.Random) -> str:
-    """As typed or heard: capitals, punctuation, a slip of a finger, a hesitation."""
+def _said(text: str, rng: random.Random, slips: float) -> str:
+    """As typed or heard: capitals, punctuation, a slip of a finger, a hesitation.
+
+    Args:
+        slips: share of sentences with one.
+    """
     style = rng.random()
     if style < 0.3:
         text = re.sub(r"[?!.,;:]", "", text).lower()
     elif style < 0.5:
         text = re.sub("[a-z]", lambda found: found[0].upper(), text, count=1)
         text += "" if _MARKS.sub("", text)[-1] in "?!." else "."
-    if rng.random() < 0.1:
+    if rng.random() < slips:
         text = _slipped(text, rng)
     if rng.random() < 0.08:
         gaps = [0, *(place + 1 for place, char in enumerate(_outside(text)) if char == " ")]

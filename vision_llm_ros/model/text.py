@@ -70,6 +70,23 @@ class TextEncoder(nn.Module):
         return functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
 
     @torch.no_grad()
+    def states(self, texts: tuple[str, ...]) -> list[tuple[Tensor, list[tuple[int, int]]]]:
+        """Per text the last states float[T, D] of its tokens, at most 128, and where each stands, [start, end)."""
+        device = next(self.bert.parameters()).device
+        with _ONE_AT_A_TIME:
+            tokens = self.tokenizer(
+                list(texts),
+                padding=True,
+                truncation=True,
+                max_length=128,
+                return_tensors="pt",
+                return_offsets_mapping=True,
+            )
+        places = tokens.pop("offset_mapping").tolist()
+        hidden = self.bert(**tokens.to(device)).last_hidden_state
+        return [(some, [(start, end) for start, end in at]) for some, at in zip(hidden, places, strict=True)]
+
+    @torch.no_grad()
     def forward(self, phrases: tuple[str, ...]) -> Tensor:
         """Embed phrases, each computed once and kept: float[len(phrases), D], unit length. Safe in several threads."""
         with _ONE_AT_A_TIME:

@@ -81,7 +81,7 @@ class TorchEngine:
         model.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         with torch.no_grad():
             model.llm.merge(ADAPTER)
-        self.router = load_router(router, model.llm, runtime, model.text_encoder) if router else None
+        self.router = load_router(router, model.llm, model.text_encoder, runtime) if router else None
         trained = frozenset(Task(name) for name in manifest.trained)
         self.sets = SetRoute(model, trained, manifest.short_hash, runtime)
         segments = any(Task.SEGMENT in route.tasks for route in further)

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from vision_llm_ros.config import RouterConfig, RuntimeConfig
-from vision_llm_ros.interfaces import Engine, SentenceRouter, TextSimilarity
+from vision_llm_ros.interfaces import Engine, SentenceRouter
 from vision_llm_ros.language.invocation import write
 from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.routing import RoutedParser
+from vision_llm_ros.language.slips import Speller
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.router import ADAPTER, Router, add_adapter, learned
+from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype
 from vision_llm_ros.runtime.scheduler import Parser
 
 PART = "router"
+_SPACE = "\u0120"  # what byte-level tokenizers write for the space before a word
 
 
 class LanguageRouter:
@@ -34,18 +38,13 @@ class LanguageRouter:
         self,
         router: Router,
         llm: LanguageModel,
+        encoder: TextEncoder,
         runtime: RuntimeConfig,
-        encoder: TextSimilarity | None = None,
         weights_hash: str = "",
     ) -> None:
-        """Take a router whose adapter `llm` carries.
-
-        Args:
-            llm: already on its device.
-            encoder: what is asked for, whatever of; None leaves the language model alone.
-        """
-        self._encode = None if encoder is None else lambda phrases: torch.from_numpy(encoder.embed(phrases))
-        self._llm, self.weights_hash = llm, weights_hash
+        """Take a router whose adapter `llm` carries; all of them already on their device."""
+        self._llm, self._encoder, self.weights_hash = llm, encoder, weights_hash
+        self._speller = Speller(common_words(llm.tokenizer))
         self._device = llm.base.embed_tokens.weight.device
         self._dtype = choose_dtype(runtime.dtype, self._device)
         self._router = router.to(self._device).eval()
@@ -58,13 +57,11 @@ class LanguageRouter:
     def route(self, text: str) -> tuple[str, float]:
         """See `interfaces.SentenceRouter.route`."""
         with self._lock, torch.inference_mode(), arithmetic(self._device, self._dtype):
-            invocations, confidence = self._router.read(self._llm, text, self._encode)
+            invocations, confidence = self._router.read(self._llm, self._speller.mended(text), self._encoder)
         return write(invocations), confidence
 
 
-def load_router(
-    folder: Path, llm: LanguageModel, runtime: RuntimeConfig, encoder: TextSimilarity | None = None
-) -> LanguageRouter:
+def load_router(folder: Path, llm: LanguageModel, encoder: TextEncoder, runtime: RuntimeConfig) -> LanguageRouter:
     """The router of a weights folder beside the language model of an engine.
 
     Args:
@@ -83,7 +80,13 @@ def load_router(
     own.eval()
     with torch.no_grad():
         own.merge(ADAPTER)
-    return LanguageRouter(router, own, runtime, encoder, manifest.short_hash)
+    return LanguageRouter(router, own, encoder, runtime, manifest.short_hash)
+
+
+def common_words(tokenizer: Any) -> tuple[str, ...]:
+    """Words that are one token of the language model, the commonest first."""
+    words = sorted((place, token[1:]) for token, place in tokenizer.get_vocab().items() if token.startswith(_SPACE))
+    return tuple(word for _, word in words if word.isascii() and word.isalpha() and word.islower())
 
 
 def parser_for(engine: Engine, grammar: CommandParser) -> Parser:

@@ -14,22 +14,23 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.utterances import utterances
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import ADAPTER, Encode, Router, learned
+from vision_llm_ros.model.router import ADAPTER, Router, learned
+from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.route import build
 from vision_llm_ros.training.route_fit import fit, look
 from vision_llm_ros.training.run_folder import SETTINGS
 from vision_llm_ros.training.start import read_checkpoint
 
-CALIBRATED_ON = 400
+CALIBRATED_ON = 150  # sentences of each
+CALIBRATED_BY = ("choosing", "apart")
 
 
 def export(
-    source: Path, out: Path, llm: LanguageModel, encode: Encode, text: str = ""
+    source: Path, out: Path, llm: LanguageModel, encoder: TextEncoder, text: str = ""
 ) -> weights.Manifest[RouterConfig]:
     """Write the averaged weights of a run as the part `router` of a weights folder.
 
-    Its heads learn once more with the text encoder, and the threshold is chosen on forms of sentences that were not
-    learnt from.
+    Reader and heads learn on, see `route_fit`; the threshold is chosen on forms of sentences that were not learnt from.
 
     Raises:
         WeightsError: no checkpoint, or it is damaged.
@@ -43,38 +44,41 @@ def export(
     llm.base.eval()
     with torch.no_grad():
         llm.merge(ADAPTER)
-    decided = look(router, llm, encode, list(utterances("learnt", train.fit_sentences, train.seed + 1)))
-    fit(router, decided, train.fit_steps, train.seed)
+    looked = look(router, llm, encoder, list(utterances("learnt", train.fit_sentences, train.seed + 1)))
+    fit(router, looked, train.fit_steps, train.seed)
     kept |= {f"network.{key}": value for key, value in router.state_dict().items()}
-    threshold = calibrate(router, llm, encode, train.right, train.seed)
+    threshold = calibrate(router, llm, encoder, train.seed)
     notes = {**about, "steps": saved["step"], "batch_size": train.batch_size, "seed": train.seed}
     config = dataclasses.replace(config, threshold=threshold)
     return weights.save(out, config, kept, (), notes | ({"text": text} if text else {}))
 
 
 @torch.no_grad()
-def calibrate(
-    router: Router, llm: LanguageModel, encode: Encode, right: float, seed: int, count: int = CALIBRATED_ON
-) -> float:
-    """The least probability from which readings of unlearnt forms are right in a share of `right`, 0..1."""
+def calibrate(router: Router, llm: LanguageModel, encoder: TextEncoder, seed: int) -> float:
+    """The threshold by sentences of the splits to choose by; see `best_threshold`."""
     read = []
-    for wanted in utterances("choosing", count, seed):
-        invocations, confidence = router.read(llm, wanted.text, encode)
-        refused = any(item.refused for item in invocations)
-        same = tuple(item.module for item in invocations) == wanted.modules
-        read.append((confidence, same or (refused and wanted.refused)))
-    return least_threshold(read, right)
+    for wanted in (item for split in CALIBRATED_BY for item in utterances(split, CALIBRATED_ON, seed)):
+        invocations, confidence = router.read(llm, wanted.text, encoder)
+        right = tuple(item.module for item in invocations) == wanted.modules
+        refused = invocations[-1].refused and wanted.refused
+        read.append((confidence, right or refused, wanted.refused))
+    return best_threshold(read)
 
 
-def least_threshold(read: list[tuple[float, bool]], right: float) -> float:
-    """Of (probability, right) the least threshold above which a share of `right` is right; 1 where there is none."""
-    ranked = sorted(read, reverse=True)
-    best, good = 1.0, 0
-    for place, (confidence, is_right) in enumerate(ranked, 1):
-        good += is_right
-        if good / place >= right:
-            best = confidence
-    return round(best, 4)
+def best_threshold(read: list[tuple[float, bool, bool]]) -> float:
+    """The probability below which refusing does best for served and refused sentences together.
+
+    Args:
+        read: probability of a reading, whether it is right, whether the sentence is to be refused.
+    """
+
+    def score(threshold: float) -> float:
+        served = [right and confidence >= threshold for confidence, right, refused in read if not refused]
+        refusals = [right or confidence < threshold for confidence, right, refused in read if refused]
+        return sum(sum(some) / len(some) for some in (served, refusals) if some)
+
+    tried = sorted({confidence for confidence, _, _ in read})
+    return round(tried[max(range(len(tried)), key=lambda place: score(tried[place]))], 4)
 
 
 def read_run(source: Path) -> tuple[RouterConfig, RouterTrainConfig, dict[str, Any]]:
