@@ -126,7 +126,7 @@ def sharpen(token: RegionToken, regions: Regions) -> None:
     logits = token.names(regions.look.exact(), regions.vocabulary)
     losses = [float(cross_entropy(factor * logits, regions.names)) for factor in SHARPNESS.tolist()]
     for scale in (token.scale, token.trust):
-        scale *= SHARPNESS[int(np.argmin(losses))]
+        scale.mul_(SHARPNESS[int(np.argmin(losses))])
 
 
 @torch.no_grad()
