@@ -185,5 +185,6 @@ def test_the_region_token_is_measured_beside_the_whole_picture_and_the_place(com
     out = tmp_path / "region.json"
     assert main(["ablate", "region", *common, "--out", str(out)]) == 0
     arms = {arm["name"]: arm["mean"] for arm in json.loads(out.read_text(encoding="utf-8"))["arms"]}
-    assert list(arms) == ["commonest class", "region token", "without its place", "whole picture", "place alone"]
+    without = [f"without {part}" for part in ("the detector's evidence", "its features", "its place")]
+    assert list(arms) == ["commonest class", "region token", *without, "whole picture", "place alone"]
     assert all(0 <= value <= 1 for mean in arms.values() for value in mean.values())
