@@ -58,7 +58,7 @@ class Regions:
     vocabulary: Vocabulary
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def read_regions(
     annotations: Path, images: Path, model: VisionLLM, limit: int, seed: int, quiet: bool = True
 ) -> Regions:
