@@ -467,8 +467,8 @@ class InstructConfig(PromptConfig):
     answer_share: float = setting(0.5, "share of steps that learn to answer questions", low=0.0, high=1.0)
     answer_steps: int = setting(80, "steps that first find what the LLM reads as an answer; 0: no start", low=0)
     answer_rate: float = setting(0.15, "learning rate of these steps", low=0.0, high=10.0)
-    answer_questions: int = setting(4000, "questions to which the projection is fitted after them", low=1)
-    answer_gain: float = setting(4.0, "stress on what tells the fitted answers apart", low=0.0, high=100.0)
+    answer_questions: int = setting(3000, "questions to which the projection is fitted after them", low=1)
+    answer_gain: float = setting(3.0, "stress on what tells the fitted answers apart", low=0.0, high=100.0)
 
 
 @dataclass(frozen=True)

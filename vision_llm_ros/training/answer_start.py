@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.config import InstructConfig
-from vision_llm_ros.language.questions import CANDIDATES
+from vision_llm_ros.language.questions import CANDIDATES, Kind
 from vision_llm_ros.model.blip import Blip
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.prompt_writer import Prompt, PromptWriter, embeddings
@@ -33,7 +33,8 @@ _WEAKEST = 0.3  # share of a vector that is to be understood: what is predicted 
 _TOLD_STD = 0.8  # of what words carry: large enough that the queries' states show it
 _QUESTIONS_A_CALL, _PICTURES_A_CALL = 64, 8
 _RIDGE = 1e-5
-_CAPTIONS_WEIGHT = 3.0
+_CAPTIONS_WEIGHT = 1.0
+_KINDS = (Kind.PRESENCE, Kind.COUNT, Kind.SIDE)  # of which words carry something
 
 
 class AnswerVectorTrainer(Loop[PromptBatch]):
@@ -95,7 +96,7 @@ def fit_projection(blip: Blip, data: PromptData, vectors: Tensor, config: Instru
     goals = stressed(vectors, config.answer_gain)
     gram, wanted = told.new_zeros(width, width), told.new_zeros(width, teller.project.out_features)
     for call in range(-(-config.answer_questions // _QUESTIONS_A_CALL)):
-        asked = data.ask(_QUESTIONS_A_CALL, (config.seed, call))
+        asked = data.ask(_QUESTIONS_A_CALL, (config.seed, call), kinds=_KINDS)
         told.zero_()
         before = teller.project(_states(blip, asked))
         told.copy_(carried)

@@ -7,6 +7,7 @@ learns is a second set of queries for the soft prompt and the projection to the 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,20 +83,23 @@ class PromptData:
         asked = torch.tensor(first[:-1], dtype=torch.long)
         return self._batch(Task.CAPTION, ids, flips, [PROMPTS[length]] * size, asked, rows)
 
-    def ask(self, size: int, seed: tuple[int, ...], invented: bool = False) -> PromptBatch:
+    def ask(
+        self, size: int, seed: tuple[int, ...], invented: bool = False, kinds: Sequence[str] = tuple(CANDIDATES)
+    ) -> PromptBatch:
         """Questions about as many pictures; every kind equally often.
 
         Args:
+            kinds: those to choose from.
             invented: the answers are drawn from all that the question allows.
         Raises:
             InputError: there are none to ask.
         """
         rng = np.random.default_rng(seed)
-        kinds = sorted({question.kind for question in self.questions})
-        if not kinds:
+        there = sorted({question.kind for question in self.questions} & set(kinds))
+        if not there:
             raise InputError("No question can be asked: the annotations speak of none of the captioned pictures")
         chosen = []
-        for kind in rng.choice(kinds, size):
+        for kind in rng.choice(there, size):
             some = [question for question in self.questions if question.kind == kind]
             chosen.append(some[int(rng.integers(len(some)))])
         if invented:
