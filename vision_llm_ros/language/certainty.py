@@ -26,10 +26,12 @@ _STATE = r"(?:open|closed|shut|empty|full|broken|wet|dry|dirty|clean|on|off|park
 _MASK = r"(?:segmentation |pixel )?(?:masks?|segmentations?|silhouettes?|cut-?outs?)"
 _GIVE = r"(?:give me|show me|show|make|draw|produce|create|i need|i want|put)"
 _PLAIN = re.compile(
-    rf"(?:find|detect|locate|identify|show me|(?:keep )?look(?:ing)? for|keep an eye out for) {_THING}|"
-    rf"(?:segment|mask|cut out|isolate) {_SHORT}|(?:{_GIVE} )?(?:an? |the |all )?{_MASK} (?:of|for) {_SHORT}|"
+    rf"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?look(?:ing)? for|keep an eye out for) {_THING}|"
+    rf"(?:segment|mask(?: out)?|cut out|isolate) {_SHORT}|cut {_SHORT}out|"
+    rf"(?:{_GIVE} )?(?:an? |the |all )?{_MASK} (?:of|for) {_SHORT}|"
     rf"(?:{_GIVE} )?(?:an? |the |all )?(?:bounding )?box(?:es)? (?:around|for|of) {_SHORT}|"
     rf"(?:point (?:at|to)|indicate) {_SHORT}|(?:can you tell me |tell me )?where(?:abouts)? (?:is|are) {_SHORT}|"
+    rf"(?:can you tell me|do you know|tell me) where {_SHORT}(?:is|are)|"
     rf"(?:can you tell me |tell me )?(?:what|who) (?:is|are) (?:(?:sitting|standing|lying) )?{_BESIDE} {_SHORT}|"
     rf"(?:is|are) there (?:an?|any|some|more) {_SHORT}|do you see (?:an?|any) {_SHORT}|"
     rf"(?:tell me )?how many {_SHORT}(?: (?:are there|there are|do you see|you see|can you see))?"
@@ -40,8 +42,15 @@ _PLAIN = re.compile(
 )
 
 
+_FOUND_FOR = re.compile(
+    r"(?:find|detect|locate) .+ and (?:then )?(?:track|follow|segment|outline|mask|describe) (?:it|them|him|her)"
+)
+
+
 def is_certain(text: str, spec: TaskSpec) -> bool:
     """Whether the grammar's reading `spec` of a sentence needs no second opinion."""
+    if len(spec.steps) == 1 and _said(text, _FOUND_FOR):
+        return True
     parts = parts_of(text)
     if spec.restore_first and len(parts) == 2:  # the first part is how the picture is prepared
         del parts[0]
@@ -49,10 +58,11 @@ def is_certain(text: str, spec: TaskSpec) -> bool:
 
 
 def _certain(part: str, step: TaskSpec) -> bool:
-    if step.task not in _LENIENT:
-        return True
+    return step.task not in _LENIENT or _said(part, _PLAIN)
+
+
+def _said(text: str, pattern: re.Pattern[str]) -> bool:
     try:
-        said = clean(part).text
+        return pattern.fullmatch(clean(text).text) is not None
     except CommandError:
         return False
-    return _PLAIN.fullmatch(said) is not None
