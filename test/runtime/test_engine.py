@@ -176,8 +176,11 @@ def test_words_are_encoded_once(tiny_model: VisionLLM, frame: Frame, monkeypatch
 
 
 def test_overlapping_boxes_of_a_class_are_reported_once(tiny_model: VisionLLM, frame: Frame) -> None:
-    (loose,) = engine_of(tiny_model).perceive(frame, (detect("dog"),))
-    (tight,) = engine_of(tiny_model, iou_threshold=0.0).perceive(frame, (detect("dog"),))
+    model = copy.deepcopy(tiny_model)
+    for head in model.tokenizer.dense.deltas:
+        head.get_parameter("bias").data.view(-1, 4)[:, 2:] = 8.0  # large boxes, so that some overlap
+    (loose,) = engine_of(model, iou_threshold=1.0).perceive(frame, (detect("dog"),))
+    (tight,) = engine_of(model, iou_threshold=0.0).perceive(frame, (detect("dog"),))
     assert 0 < len(tight.detections) < len(loose.detections)
 
 
