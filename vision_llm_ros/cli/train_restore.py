@@ -130,10 +130,10 @@ def _blend(args: argparse.Namespace, network: RestoreConfig, device: torch.devic
     llm, restorer = _network(args, network)
     blend = fit_blend(restorer.to(device).eval(), llm.to(device).eval(), _photographs(args, train), args.start_tiles)
     restore_run.save_blend(args.out, blend)
-    print(f"{args.out}: mean share of the language branch, by kind of damage")
+    print(f"{args.out}: share of what the language branch says, by kind of damage")
     for kind in KINDS:
-        beside, alone = (float(blend[name][TASKS.index(kind)].mean()) for name in ("weight", "alone"))
-        print(f"  {kind}: {beside:.3f} beside the residual path, {alone:.3f} alone")
+        beside, alone = (float(blend[name][TASKS.index(kind)]) for name in ("weight", "alone"))
+        print(f"  {kind}: {beside:.2f} beside the residual path, {alone:.2f} alone")
     return 0
 
 

@@ -13,8 +13,6 @@ from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.model.tiles import Tiling
 
-_LEAST_WEIGHT = 0.02
-
 
 class Restorer(nn.Module):
     """Everything that the restoration route learns; the language model is handed in where it is needed."""
@@ -31,9 +29,8 @@ class Restorer(nn.Module):
         self.language = LanguageRestorer(config, llm_width)
         self.detail = DetailNet(config)
         self.estimator = DamageEstimator(config)
-        shape = len(TASKS), config.width
         self.blend = nn.ParameterDict(
-            {"weight": nn.Parameter(torch.zeros(shape)), "alone": nn.Parameter(torch.ones(shape))}
+            {"weight": nn.Parameter(torch.zeros(len(TASKS))), "alone": nn.Parameter(torch.ones(len(TASKS)))}
         )
 
     def learned(self) -> dict[str, Tensor]:
@@ -78,23 +75,23 @@ class Restorer(nn.Module):
         tiling = self._tiling(image)
         said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind)
         tiles = tiling.cut(detailed)
-        changed = self.blended(tiles, self.autoencoder.encode(tiles), said, weight)
+        changed = self.blended(tiles, said, float(weight))
         return (detailed + tiling.join(changed - tiles)).clamp(0, 1)  # type: ignore[no-any-return]
 
-    def blended(self, tiles: Tensor, own: Tensor, said: Tensor, weight: Tensor) -> Tensor:
+    def blended(self, tiles: Tensor, said: Tensor, share: float) -> Tensor:
         """Tiles moved towards what the language model says of them, as far as the visual module can tell.
 
         Args:
             tiles: float[B, 3, T, T].
-            own, said: float[B, N, D], their features and those that the language model says.
-            weight: float[D], 0..1, how far.
+            said: float[B, N, D], the features that the language model says.
+            share: how far, 0..1.
         """
-        decode = self.autoencoder.decode
-        return tiles + decode(own + weight * (said - own)) - decode(own)
+        own, decode = self.autoencoder.encode(tiles), self.autoencoder.decode
+        return tiles + decode(own + share * (said - own)) - decode(own)
 
     def speaks(self, kind: str) -> bool:
         """Whether the language branch has a say in restoring this kind."""
-        return bool(self.blend["weight"][TASKS.index(kind)].abs().max() >= _LEAST_WEIGHT)
+        return bool(self.blend["weight"][TASKS.index(kind)] > 0)
 
     def num_tokens(self, size_wh_px: tuple[int, int]) -> int:
         """Visual tokens that the language model says of a picture of this size."""

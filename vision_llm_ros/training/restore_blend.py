@@ -1,7 +1,8 @@
-"""How far the language branch is trusted, by task and feature channel, in closed form."""
+"""How far the language branch is trusted with each kind of damage, by what it gains on tiles it has not learnt from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.restore_data import Photographs
 
+SHARES = (0.25, 0.5, 0.75, 1.0)
 _BATCH = 16
 _LEAST_GAIN_DB = 0.05
 _LEAST_ERROR = 1e-10
@@ -21,36 +23,34 @@ _LEAST_ERROR = 1e-10
 
 @dataclass(frozen=True)
 class _Seen:
-    """A batch of tiles of one kind: clean and by the residual path float[B, 3, T, T]; the others float[B, N, D]."""
+    """A batch of tiles of one kind: clean and by the residual path float[B, 3, T, T]; features float[B, N, D]."""
 
     clean: Tensor
     detailed: Tensor
-    truth: Tensor
     damaged: Tensor
     said: Tensor
+
+
+Change = Callable[[_Seen, float], Tensor]
 
 
 @torch.no_grad()
 def fit_blend(
     restorer: Restorer, llm: LanguageModel, photographs: Photographs, tiles: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """The least-squares shares of what the language branch says, against the clean features.
+    """The share of what the language branch says that gains most, mean PSNR of tiles.
 
     Args:
-        tiles: how many to fit each kind by; as many again tell whether the branch adds to the residual path.
+        tiles: how many choose the share of each kind; as many again must confirm that it gains 0.05 dB, else it is 0.
     Returns:
-        the `Restorer.blend`, each float[tasks, D], 0..1: "weight" beside the residual path, zero for a kind that gains
-        less than 0.05 dB by it and for tasks without a residual path; "alone" beside the damaged tokens.
+        the `Restorer.blend`, each float[tasks], 0..1: "weight" beside the residual path, "alone" beside the
+        reconstruction; 0 and 1 for tasks that the residual path does not know.
     """
-    weight, alone = torch.zeros(len(TASKS), restorer.config.width), torch.ones(len(TASKS), restorer.config.width)
+    weight, alone = torch.zeros(len(TASKS)), torch.ones(len(TASKS))
     for kind in KINDS:
-        fitted, checked = (_look(restorer, llm, photographs, kind, tiles, (seed, 2 + half)) for half in (0, 1))
-        place = TASKS.index(kind)
-        alone[place] = _share([(batch.damaged, batch.said, batch.truth) for batch in fitted])
-        own = [restorer.autoencoder.encode(batch.detailed) for batch in fitted]
-        beside = _share([(mine, batch.said, batch.truth) for mine, batch in zip(own, fitted, strict=True)])
-        if _gain(restorer, checked, beside) >= _LEAST_GAIN_DB:
-            weight[place] = beside
+        halves = [_look(restorer, llm, photographs, kind, tiles, (seed, 2 + half)) for half in (0, 1)]
+        weight[TASKS.index(kind)] = _share(halves, lambda seen, share: _beside(restorer, seen, share))
+        alone[TASKS.index(kind)] = _share(halves, lambda seen, share: _alone(restorer, seen, share))
     return {"weight": weight, "alone": alone}
 
 
@@ -63,27 +63,31 @@ def _look(
     seen = []
     for number in range(-(-tiles // _BATCH)):
         batch = photographs.damaged(_BATCH, restorer.config.tile_px, (kind,), np.random.default_rng((*seed, number)))
-        clean, pixels = batch.clean.to(device), batch.damaged.to(device)
+        pixels = batch.damaged.to(device)
         damaged, detailed = encode(pixels), restorer.detail(pixels, places).clamp(0, 1)
-        seen.append(_Seen(clean, detailed, encode(clean), damaged, restorer.language.generate(llm, damaged, tasks)))
+        said = restorer.language.generate(llm, damaged, tasks)
+        seen.append(_Seen(batch.clean.to(device), detailed, damaged, said))
     return seen
 
 
-def _share(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
-    """The w float[D], 0..1, that brings `first + w * (second - first)` nearest to the third."""
-    above = sum(((second - first) * (truth - first)).sum((0, 1)) for first, second, truth in parts)
-    below = sum((second - first).square().sum((0, 1)) for first, second, _ in parts)
-    return (torch.as_tensor(above) / torch.as_tensor(below).clamp(min=_LEAST_ERROR)).clamp(0, 1).cpu()
+def _beside(restorer: Restorer, seen: _Seen, share: float) -> Tensor:
+    return restorer.blended(seen.detailed, seen.said, share)
 
 
-def _gain(restorer: Restorer, checked: list[_Seen], weight: Tensor) -> float:
-    """What the language branch adds to the residual path, mean over tiles, dB."""
-    share = weight.to(checked[0].clean.device)
-    gains = []
-    for batch in checked:
-        changed = restorer.blended(batch.detailed, restorer.autoencoder.encode(batch.detailed), batch.said, share)
-        gains.append(_psnr(changed, batch.clean) - _psnr(batch.detailed, batch.clean))
-    return float(torch.cat(gains).mean())
+def _alone(restorer: Restorer, seen: _Seen, share: float) -> Tensor:
+    return restorer.autoencoder.decode(seen.damaged + share * (seen.said - seen.damaged))
+
+
+def _share(halves: list[list[_Seen]], change: Change) -> float:
+    gains = {share: _gain(halves[0], change, share) for share in SHARES}
+    best = max(gains, key=lambda share: gains[share])
+    return best if _gain(halves[1], change, best) >= _LEAST_GAIN_DB else 0.0
+
+
+def _gain(batches: list[_Seen], change: Change, share: float) -> float:
+    """Mean over tiles against a share of nothing, dB."""
+    differences = [_psnr(change(seen, share), seen.clean) - _psnr(change(seen, 0.0), seen.clean) for seen in batches]
+    return float(torch.cat(differences).mean())
 
 
 def _psnr(tiles: Tensor, clean: Tensor) -> Tensor:
