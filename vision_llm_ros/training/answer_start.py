@@ -6,7 +6,7 @@ So two things are found first:
 1. Answer vectors, by prompt tuning (Lester et al., 2021): for every answer a vector that, added to each soft token of
    any picture, makes the language model give this answer to any question that allows it, right or wrong.
 2. The projection, in closed form: ridge regression adds the vector of the right answer to the soft prompt of queries
-   that have read a question, and nothing to that of queries that have read the instruction of a caption.
+   that have read a question about presence or side, and nothing to that of queries that have read another instruction.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _QUESTIONS_A_CALL, _PICTURES_A_CALL = 64, 8
 _RIDGE = 1e-5
 _CAPTIONS_WEIGHT = 1.0
 _KINDS = (Kind.PRESENCE, Kind.COUNT, Kind.SIDE)  # of which words carry something
+_TOLD = (Kind.PRESENCE, Kind.SIDE)  # the number they carry is too rough: counts keep their prompt
 
 
 class AnswerVectorTrainer(Loop[PromptBatch]):
@@ -114,10 +115,10 @@ def fit_projection(blip: Blip, data: PromptData, vectors: Tensor, config: Instru
 
 
 def stressed(vectors: Tensor, gain: float) -> Tensor:
-    """float[A, D] with what tells the answers of a kind apart enlarged: what is predicted falls short of it."""
-    found = vectors.clone()
-    for answers in CANDIDATES.values():
-        rows = [ANSWERS.index(answer) for answer in answers]
+    """float[A, D]: what tells the answers of a kind apart enlarged, as predictions fall short; zero of other kinds."""
+    found = torch.zeros_like(vectors)
+    for kind in _TOLD:
+        rows = [ANSWERS.index(answer) for answer in CANDIDATES[kind]]
         middle = vectors[rows].mean(0)
         found[rows] = middle + gain * (vectors[rows] - middle)
     return found
