@@ -217,22 +217,14 @@ def test_picture_cannot_be_written_with_unknown_suffix(
 
 
 def test_stop_is_refused_for_a_single_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-    import types
-
     class Parser:
         def __init__(self, similarity: object) -> None: ...
 
         def parse(self, text: str) -> TaskSpec:
             return TaskSpec(Task.STOP, mode=Mode.STOP)
 
-    for name, content in {
-        "language.parser": {"CommandParser": Parser},
-        "model.text": {"load_text_similarity": object},
-    }.items():
-        module = types.ModuleType(name)
-        vars(module).update(content)
-        monkeypatch.setitem(sys.modules, f"vision_llm_ros.{name}", module)
+    monkeypatch.setattr("vision_llm_ros.language.parser.CommandParser", Parser)
+    monkeypatch.setattr("vision_llm_ros.model.text.load_text_similarity", object)
     with pytest.raises(CommandError, match="nothing to stop"):
         perceive.understand("stop")
 
