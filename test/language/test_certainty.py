@@ -16,6 +16,7 @@ from vision_llm_ros.language.plan import Planner, parts_of
         *("draw boxes around all bikes", "what is the man wearing?", "stop"),
         *("which one is the red cup?", "okay computer, denoise the picture; then outline the dog", "cups and dogs"),
         *("find all cats and women and track them", "do you know where the blue car is", "cut the wooden chair out"),
+        "could you lead my eye to the cup",
     ],
 )
 def test_plain_words_need_no_second_opinion(parser: CommandParser, text: str) -> None:

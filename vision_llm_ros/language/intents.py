@@ -190,7 +190,8 @@ GROUND = compiled(
     r"does|do|has|have) (?P<things>.+?)(?: (?:go|gone|located|stand|at|hiding|hide|now|right now))*",
     rf"{_TELL} {_WHERE} {THINGS} (?:is|are|was|were|went|has gone|stands?|sits?|lies?)(?: (?:located|now|"
     r"standing|sitting|lying))*",
-    rf"(?:point(?: me| us)? (?:at|to|towards|out)|point|indicate|direct me to|lead me to) {THINGS}",
+    rf"(?:point(?: me| us)? (?:at|to|towards|out)|point|indicate|"
+    rf"(?:direct|lead|guide) (?:me|my (?:eyes?|gaze|look)) to(?:wards)?) {THINGS}",
     rf"which (?:one|of (?:them|these|those))(?: (?:here|there))? is {THINGS}",
     r"which is (?P<things>(?:the|my|your) .+)",
     r"(?:give me|tell me|show me|what is|report|get|i need|i want|find|determine) the (?:exact "
