@@ -25,13 +25,13 @@ from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.restore_data import Damaged, Photographs
+from vision_llm_ros.training.restore_data import Damaged, Photographs, psnr
 from vision_llm_ros.training.restore_experts import Expert, ExpertLoop, MLPExpert, TransformerExpert
 from vision_llm_ros.training.restore_language import LanguageLoop
 
 logger = logging.getLogger(__name__)
 
-_LEAST, _DRAWS = 1e-10, 2000
+_DRAWS = 2000
 Answer = Callable[[Tensor], Tensor]
 Progress = Callable[[str, int], Callable[[int, dict[str, float]], None]]
 
@@ -165,8 +165,7 @@ def _encode(ground: Ground, tiles: Tensor) -> Tensor:
 def _psnr(ground: Ground, features: Tensor, exam: Damaged) -> Tensor:
     """float[B], dB, of each tile."""
     with torch.no_grad():
-        tiles = ground.visual.decode(features).clamp(0, 1).cpu()
-    return -10 * (tiles - exam.clean).square().flatten(1).mean(1).clamp(min=_LEAST).log10()
+        return psnr(ground.visual.decode(features).cpu(), exam.clean)
 
 
 def _mean(values: Tensor) -> float:

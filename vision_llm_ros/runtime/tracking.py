@@ -7,7 +7,7 @@ appearance in one cost; the assignment is SciPy's. No torch, no ROS, no clock of
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -101,13 +101,13 @@ class Tracker:
         strong = [i for i, found in enumerate(detections) if found.score >= self.config.track_score]
         weak = [i for i in range(len(detections)) if i not in strong and self._is_weak(detections[i])]
         free = list(self.tracks)
-        for track, index in self._strong_pairs(free, strong, detections, appearances, now_s):
+        for track, index in _matched(free, strong, detections, appearances, now_s, self._strong_cost):
             track.see(detections[index], appearances[index], now_s, strong=True)
             free.remove(track)
             strong.remove(index)
         recent = [track for track in free if now_s - track.last_s <= LONGEST_GAP_S]
         weak = [index for index in weak if not self._is_nested(detections[index], now_s)]
-        for track, index in self._weak_pairs(recent, weak, detections, appearances, now_s):
+        for track, index in _matched(recent, weak, detections, appearances, now_s, _weak_cost):
             track.see(detections[index], appearances[index], now_s, strong=False)
         for index in sorted(strong, key=lambda index: -detections[index].score):
             self._begin(detections[index], appearances[index], now_s)
@@ -146,51 +146,66 @@ class Tracker:
         track.confirmed = self.updates == 0
         self.tracks.append(track)
 
-    def _strong_pairs(
-        self,
-        tracks: list[Track],
-        chosen: list[int],
-        detections: Sequence[Detection],
-        appearances: NDArray[np.float32],
-        now_s: float,
-    ) -> list[tuple[Track, int]]:
+    def _strong_cost(self, pairs: _Pairs) -> Array:
         """By motion and appearance; a track not seen for long is known by its appearance alone."""
-        if not tracks or not chosen:
-            return []
-        boxes = np.array([detections[i].box_xyxy_px for i in chosen])
-        predicted = np.array([track.predicted(now_s) for track in tracks])
-        gap_s = np.array([now_s - track.last_s for track in tracks])[:, None]
-        alike = np.array([track.appearance for track in tracks]) @ appearances[chosen].T
-        overlap, distance = overlaps(predicted, boxes), distances(predicted, boxes)
-        moved = 0.25 * overlap + 0.75 * np.exp(-2.0 * distance)
-        long_gone = gap_s > LONGEST_GAP_S
-        cost = np.where(long_gone, 2.0 - alike, 1.0 - 0.6 * moved - 0.4 * alike)
-        reachable = distance <= 0.7 + 2.0 * gap_s
-        unlike = alike < np.where(long_gone, self.config.track_similarity, 0.0)
-        resized = ~long_gone & (_size_change(predicted, boxes) > LARGEST_SIZE_CHANGE)
-        names = np.array([detections[i].class_index for i in chosen])
-        other = np.array([track.last.class_index for track in tracks])[:, None] != names
-        cost[other | ~reachable | unlike | resized] = FORBIDDEN
-        return [(tracks[row], chosen[column]) for row, column in assign(cost)]
+        distance = distances(pairs.predicted, pairs.boxes)
+        moved = 0.25 * pairs.overlap + 0.75 * np.exp(-2.0 * distance)
+        long_gone = pairs.gap_s > LONGEST_GAP_S
+        cost = np.where(long_gone, 2.0 - pairs.alike, 1.0 - 0.6 * moved - 0.4 * pairs.alike)
+        reachable = distance <= 0.7 + 2.0 * pairs.gap_s
+        unlike = pairs.alike < np.where(long_gone, self.config.track_similarity, 0.0)
+        resized = ~long_gone & (_size_change(pairs.predicted, pairs.boxes) > LARGEST_SIZE_CHANGE)
+        return np.where(pairs.other | ~reachable | unlike | resized, FORBIDDEN, cost)
 
-    def _weak_pairs(
-        self,
-        tracks: list[Track],
-        chosen: list[int],
-        detections: Sequence[Detection],
-        appearances: NDArray[np.float32],
-        now_s: float,
-    ) -> list[tuple[Track, int]]:
-        """By overlap: a weak detection is often half hidden, so that its looks only tell what it is not."""
-        if not tracks or not chosen:
-            return []
-        boxes = np.array([detections[i].box_xyxy_px for i in chosen])
-        overlap = overlaps(np.array([track.predicted(now_s) for track in tracks]), boxes)
-        names = np.array([detections[i].class_index for i in chosen])
-        other = np.array([track.last.class_index for track in tracks])[:, None] != names
-        unlike = np.array([track.appearance for track in tracks]) @ appearances[chosen].T < WEAK_SIMILARITY
-        cost = np.where(other | unlike | (overlap < WEAK_IOU), FORBIDDEN, 1.0 - overlap)
-        return [(tracks[row], chosen[column]) for row, column in assign(cost)]
+
+@dataclass(frozen=True)
+class _Pairs:
+    """T tracks against some N detections.
+
+    Attributes:
+        predicted, boxes: float[T, 4], float[N, 4].
+        gap_s: float[T, 1] since each track was seen.
+        overlap, alike: float[T, N], of boxes and of appearances.
+        other: bool[T, N], of another class.
+    """
+
+    predicted: Array
+    boxes: Array
+    gap_s: Array
+    overlap: Array
+    alike: Array
+    other: NDArray[np.bool_]
+
+
+def _matched(
+    tracks: list[Track],
+    chosen: list[int],
+    detections: Sequence[Detection],
+    appearances: NDArray[np.float32],
+    now_s: float,
+    cost: Callable[[_Pairs], Array],
+) -> list[tuple[Track, int]]:
+    """Tracks with the chosen detections that are theirs, at the least cost."""
+    if not tracks or not chosen:
+        return []
+    boxes = np.array([detections[i].box_xyxy_px for i in chosen])
+    predicted = np.array([track.predicted(now_s) for track in tracks])
+    names = np.array([detections[i].class_index for i in chosen])
+    pairs = _Pairs(
+        predicted,
+        boxes,
+        np.array([now_s - track.last_s for track in tracks])[:, None],
+        overlaps(predicted, boxes),
+        np.array([track.appearance for track in tracks]) @ appearances[chosen].T,
+        np.array([track.last.class_index for track in tracks])[:, None] != names,
+    )
+    return [(tracks[row], chosen[column]) for row, column in assign(cost(pairs))]
+
+
+def _weak_cost(pairs: _Pairs) -> Array:
+    """By overlap: a weak detection is often half hidden, so that its looks only tell what it is not."""
+    forbidden = pairs.other | (pairs.alike < WEAK_SIMILARITY) | (pairs.overlap < WEAK_IOU)
+    return np.where(forbidden, FORBIDDEN, 1.0 - pairs.overlap)
 
 
 def assign(cost: Array) -> list[tuple[int, int]]:

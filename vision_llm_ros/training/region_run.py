@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from vision_llm_ros.model import weights
 from vision_llm_ros.model.region_token import Look, RegionToken, Vocabulary
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.region_naming import Regions, draw_regions, naming_loss
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
 FEATURES = "regions.pt"
@@ -146,12 +145,8 @@ def read_run(source: Path) -> tuple[RegionConfig, dict[str, Any]]:
     Raises:
         ConfigError: settings.json is missing or damaged.
     """
-    path = source / SETTINGS
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return from_mapping(RegionConfig, values["train"], str(path)), dict(values["about"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+    values = kept_settings(source)
+    return from_mapping(RegionConfig, values["train"], str(source / SETTINGS)), values["about"]
 
 
 def _nothing() -> Regions:

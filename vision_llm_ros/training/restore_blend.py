@@ -13,12 +13,11 @@ from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
-from vision_llm_ros.training.restore_data import Photographs
+from vision_llm_ros.training.restore_data import Photographs, psnr
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 _BATCH = 16
 _LEAST_GAIN_DB = 0.05
-_LEAST_ERROR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,14 @@ def _alone(restorer: Restorer, seen: _Seen, share: float) -> Tensor:
 
 
 def _share(halves: list[list[_Seen]], change: Change) -> float:
-    gains = {share: _gain(halves[0], change, share) for share in SHARES}
+    gains = _gains(halves[0], change, SHARES)
     best = max(gains, key=lambda share: gains[share])
-    return best if _gain(halves[1], change, best) >= _LEAST_GAIN_DB else 0.0
+    return best if _gains(halves[1], change, (best,))[best] >= _LEAST_GAIN_DB else 0.0
 
 
-def _gain(batches: list[_Seen], change: Change, share: float) -> float:
-    """Mean over tiles against a share of nothing, dB."""
-    differences = [_psnr(change(seen, share), seen.clean) - _psnr(change(seen, 0.0), seen.clean) for seen in batches]
-    return float(torch.cat(differences).mean())
-
-
-def _psnr(tiles: Tensor, clean: Tensor) -> Tensor:
-    return -10 * (tiles.clamp(0, 1) - clean).square().mean((1, 2, 3)).clamp(min=_LEAST_ERROR).log10()
+def _gains(batches: list[_Seen], change: Change, shares: tuple[float, ...]) -> dict[float, float]:
+    """Mean over tiles of each share against a share of nothing, dB."""
+    nothing, *values = (
+        torch.cat([psnr(change(seen, share), seen.clean) for seen in batches]) for share in (0.0, *shares)
+    )
+    return {share: float((value - nothing).mean()) for share, value in zip(shares, values, strict=True)}

@@ -23,6 +23,7 @@ Image = NDArray[np.uint8]
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _TRIES = 20
 _CLEAN_SHARE = 0.08
+_LEAST_ERROR = 1e-10
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,11 @@ def fixed(kind: str, share: float) -> DegradationConfig:
 def to_tensor(images: Sequence[Image]) -> Tensor:
     """uint8[H, W, 3] pictures of one size to float[B, 3, H, W], 0..1."""
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
+
+
+def psnr(tiles: Tensor, clean: Tensor) -> Tensor:
+    """float[B], dB, of each of float[B, 3, T, T], 0..1; what lies beyond is cut off first."""
+    return -10 * (tiles.clamp(0, 1) - clean).square().mean((1, 2, 3)).clamp(min=_LEAST_ERROR).log10()
 
 
 def read_list(path: Path) -> list[Path]:

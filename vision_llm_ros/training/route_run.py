@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vision_llm_ros.config import RouterConfig, RouterTrainConfig, from_mapping
-from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.language.utterances import utterances
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
@@ -18,7 +16,7 @@ from vision_llm_ros.model.router import ADAPTER, Router, learned
 from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.route import build
 from vision_llm_ros.training.route_fit import fit, look
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
 CALIBRATED_ON = 150  # sentences of each
@@ -87,10 +85,6 @@ def read_run(source: Path) -> tuple[RouterConfig, RouterTrainConfig, dict[str, A
     Raises:
         ConfigError: settings.json is missing or damaged.
     """
-    path = source / SETTINGS
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        network = from_mapping(RouterConfig, values["network"], str(path))
-        return network, from_mapping(RouterTrainConfig, values["train"], str(path)), dict(values["about"])
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+    values, name = kept_settings(source), str(source / SETTINGS)
+    train = from_mapping(RouterTrainConfig, values["train"], name)
+    return from_mapping(RouterConfig, values["network"], name), train, values["about"]

@@ -114,6 +114,20 @@ def keep_settings(folder: Path, system: str, config: Any, train: LoopConfig, abo
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
+def kept_settings(run: Path) -> dict[str, Any]:
+    """What `keep_settings` kept.
+
+    Raises:
+        ConfigError: it is missing or damaged.
+    """
+    path = run / SETTINGS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return {key: dict(values[key]) for key in ("network", "train", "about")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+
+
 def data_facts(data: DetectionData, annotations: Path, referring: list[Path]) -> dict[str, Any]:
     """What the data are, for the notes that go with the weights."""
     files = [annotations, *referring]

@@ -6,7 +6,6 @@ and detection loses nothing to them.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,12 @@ import torch
 from torch import Tensor
 
 from vision_llm_ros.config import DecoderTextConfig, DecoderTextTrainConfig, from_mapping
-from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.text_decoder import ADAPTER, TextDecoder
 from vision_llm_ros.training.loop import Loop
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.run_log import read_log
 from vision_llm_ros.training.start import read_checkpoint
 from vision_llm_ros.training.text_data import TextBatch, TextData
@@ -94,17 +92,13 @@ def export(source: Path, out: Path, text: str = "") -> weights.Manifest[DecoderT
         ConfigError: the run has no settings.json.
     """
     saved = read_checkpoint(source)
-    try:
-        values = json.loads((source / SETTINGS).read_text(encoding="utf-8"))
-        config = from_mapping(DecoderTextConfig, values["network"], str(source / SETTINGS))
-        train, about = values["train"], values["about"]
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(f"{source / SETTINGS} is missing or damaged ({error!r}); name the folder of a run") from error
+    values = kept_settings(source)
+    config, train = from_mapping(DecoderTextConfig, values["network"], str(source / SETTINGS)), values["train"]
     tasks = (Task.CAPTION, *((Task.ANSWER,) if "answer" in read_tasks(source) else ()))
     steps = {"steps": saved["step"]}
     if saved["system"] == HEAD_PHASE:
         steps = {"steps": train["steps"], "head_steps": saved["step"]}
-    notes = {**about, **steps, "batch_size": train["batch_size"], "seed": train["seed"]}
+    notes = {**values["about"], **steps, "batch_size": train["batch_size"], "seed": train["seed"]}
     return weights.save(out, config, saved["average"], map(str, tasks), notes | ({"text": text} if text else {}))
 
 
