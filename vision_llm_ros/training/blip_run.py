@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from vision_llm_ros.config import QFormerConfig, from_mapping
-from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.blip import Blip, fill
 from vision_llm_ros.training.calibrate import calibrated
 from vision_llm_ros.training.loop import CHECKPOINT
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
 # what a run of a stage can do when it is over
@@ -32,16 +31,10 @@ def read_settings(run: Path) -> dict[str, Any]:
     """The settings of a run; "network" as `QFormerConfig`.
 
     Raises:
-        ConfigError: they are missing or damaged.
+        ConfigError: they are missing or damaged, or of another system.
     """
-    path = run / SETTINGS
-    try:
-        values = dict(json.loads(path.read_text(encoding="utf-8")))
-        if values["system"] not in TASKS:
-            raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of {', '.join(TASKS)}")
-        return values | {"network": from_mapping(QFormerConfig, values["network"], str(path))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+    values = kept_settings(run, TASKS)
+    return values | {"network": from_mapping(QFormerConfig, values["network"], str(run / SETTINGS))}
 
 
 def config_of(source: Path) -> QFormerConfig:

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 from vision_llm_ros.config import MaskConfig, from_mapping
-from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.interfaces import Task
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.pixel_lm import PixelLM
 from vision_llm_ros.training import uses
-from vision_llm_ros.training.run_folder import SETTINGS
+from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
 SYSTEM = "refer"
-
-
-def _read(run: Path) -> dict[str, Any]:
-    path = run / SETTINGS
-    try:
-        values = dict(json.loads(path.read_text(encoding="utf-8")))
-        if values["system"] != SYSTEM:
-            raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of train refer")
-        return values
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
 
 
 def config_of(source: Path) -> MaskConfig:
@@ -38,7 +25,7 @@ def config_of(source: Path) -> MaskConfig:
     """
     if (source / weights.MANIFEST).is_file():
         return weights.read_manifest(source, MaskConfig).config
-    return from_mapping(MaskConfig, _read(source)["network"], str(source / SETTINGS))
+    return from_mapping(MaskConfig, kept_settings(source, (SYSTEM,))["network"], str(source / SETTINGS))
 
 
 def start(network: PixelLM, shared: VisionLLM, source: Path | None) -> None:
@@ -68,7 +55,7 @@ def export(source: Path, out: Path, text: str = "") -> weights.Manifest[MaskConf
         WeightsError: no checkpoint, it is damaged, or masks are not learnt yet.
         ConfigError: the run has no settings.json.
     """
-    saved, values = read_checkpoint(source), _read(source)
+    saved, values = read_checkpoint(source), kept_settings(source, (SYSTEM,))
     if saved["stage"] != 2:
         raise WeightsError(f"{source} has only learnt stage {saved['stage']}; train --stage 2 before the export")
     train = values["train"]

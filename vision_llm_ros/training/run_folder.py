@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from vision_llm_ros.training.start import read_checkpoint
 
 SETTINGS = "settings.json"
 _HASH_DIGITS = 12
+_PARTS = ("network", "train", "about")
 # may change from call to call without making another run of it
 _FREE = {"save_every"}
 
@@ -114,16 +115,21 @@ def keep_settings(folder: Path, system: str, config: Any, train: LoopConfig, abo
     path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
-def kept_settings(run: Path) -> dict[str, Any]:
-    """What `keep_settings` kept.
+def kept_settings(run: Path, systems: Iterable[str] = (), parts: Iterable[str] = _PARTS) -> dict[str, Any]:
+    """What settings.json of a run holds.
 
+    Args:
+        systems: which of them the run may be of; any, if empty.
+        parts: what it must hold.
     Raises:
-        ConfigError: it is missing or damaged.
+        ConfigError: it is missing or damaged, or the run is of another system.
     """
-    path = run / SETTINGS
+    path, allowed = run / SETTINGS, tuple(systems)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return {key: dict(values[key]) for key in ("network", "train", "about")}
+        if allowed and values["system"] not in allowed:
+            raise ConfigError(f"{run} is a run of {values['system']!r}, expected one of {', '.join(allowed)}")
+        return {**values, **{key: dict(values[key]) for key in parts}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
 
