@@ -102,9 +102,7 @@ class VideoConfig:
     track_score: float = setting(0.5, "a track begins at this score, 0..1", low=0.0, high=1.0)
     track_weak_score: float = setting(0.2, "a known track goes on from this score, 0..1", low=0.0, high=1.0)
     track_forget_s: float = setting(30.0, "a lost target is recognised again within, seconds", low=0.0, high=3600.0)
-    track_similarity: float = setting(
-        0.6, "likeness needed to recognise a lost target, cosine -1..1", low=-1.0, high=1.0
-    )
+    track_similarity: float = setting(0.5, "likeness needed to be the same object, cosine -1..1", low=-1.0, high=1.0)
     track_masks: bool = setting(True, "a single followed target gets its mask where the model segments")
 
 

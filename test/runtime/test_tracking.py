@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,6 +78,43 @@ def test_a_weak_detection_that_looks_otherwise_is_not_the_object() -> None:
     tracker = Tracker(VideoConfig())
     follow(tracker, [(found(0.0), RED)])
     assert follow(tracker, [(found(5.0, score=0.2), BLUE)], start_s=0.1) == [[]]
+
+
+def test_a_strong_detection_that_looks_otherwise_is_another_object_at_the_same_place() -> None:
+    tracker = Tracker(VideoConfig())
+    assert follow(tracker, [(found(0.0), RED)], *([[(found(1.0), BLUE)]] * 2)) == [[1], [], [2]]
+
+
+@pytest.mark.parametrize(("hidden", "ids"), [(0, []), (3, [1])])
+def test_an_object_may_have_shrunk_much_only_while_it_was_not_seen(hidden: int, ids: list[int]) -> None:
+    tracker = Tracker(VideoConfig())
+    rest = replace(found(0.0), box_xyxy_px=(0.0, 100.0, 15.0, 140.0))
+    assert follow(tracker, *([[(found(0.0), RED)]] * 3), *([[]] * hidden), [(rest, RED)])[-1] == ids
+
+
+def test_a_strong_box_is_averaged_with_the_weak_ones_of_its_class_around_it() -> None:
+    strong, weak = found(0.0, score=0.6), replace(found(0.0, score=0.3), box_xyxy_px=(0.0, 100.0, 40.0, 170.0))
+    other, far = replace(weak, class_index=1, label="dog"), replace(weak, box_xyxy_px=(30.0, 130.0, 70.0, 170.0))
+    for around, bottom in ((weak, 150.0), (other, 140.0), (far, 140.0)):
+        (seen,) = Tracker(VideoConfig()).update(0.0, [strong, around], looks(RED, RED))
+        assert seen.box_xyxy_px == pytest.approx((0.0, 100.0, 40.0, bottom)) and seen.score == 0.6
+
+
+def test_a_box_whose_size_jumps_is_believed_in_part_at_first_and_any_other_is_reported_as_it_is() -> None:
+    tracker, steady = Tracker(VideoConfig()), found(0.0)
+    tall = replace(steady, box_xyxy_px=(0.0, 100.0, 40.0, 170.0))
+    (first,), (jumped,), (after,) = (
+        tracker.update(0.1 * n, [d], looks(RED)) for n, d in enumerate((steady, tall, tall))
+    )
+    assert first.box_xyxy_px == steady.box_xyxy_px
+    assert 150 < jumped.box_xyxy_px[3] < 165
+    assert after.box_xyxy_px == tall.box_xyxy_px
+    nearly = replace(steady, box_xyxy_px=(5.0, 100.0, 45.0, 142.0))
+    tracker = Tracker(VideoConfig())
+    assert [tracker.update(0.1 * n, [d], looks(RED))[0].box_xyxy_px for n, d in enumerate((steady, nearly))] == [
+        steady.box_xyxy_px,
+        nearly.box_xyxy_px,
+    ]
 
 
 def test_weak_detections_do_not_confirm_what_was_seen_once() -> None:

@@ -77,6 +77,12 @@ def test_ids_stay_with_their_objects_through_an_occlusion() -> None:
     assert ids(back) == [1, 2]
 
 
+def test_boxes_of_what_leaves_the_picture_stay_inside() -> None:
+    video, eyes = Video(VideoConfig()), PaintedEyes()
+    (*_, last) = [video.track(frame(n / 10, 110 + 20 * n), CARS, eyes).detections for n in range(5)]
+    assert last[0].box_xyxy_px[2] == 200 and 180 < last[0].box_xyxy_px[0] < 195
+
+
 def test_a_lost_target_is_stale_and_says_since_when() -> None:
     video, eyes = Video(VideoConfig()), PaintedEyes()
     assert video.track(frame(0.0), ONE_CAR, eyes).status is Status.NOTHING_FOUND

@@ -1,7 +1,8 @@
 """Which object of this frame is which of the frames before: stable ids, lost targets, recognition after occlusion.
 
 Association after ByteTrack (section 3: strong detections first, then weak ones for known tracks) with motion and
-appearance in one cost; the assignment is SciPy's. No torch, no ROS, no clock of its own.
+appearance in one cost; the assignment is SciPy's. Boxes are steadied twice: within a frame by the weak boxes around a
+strong one, from frame to frame by an alpha-beta filter. No torch, no ROS, no clock of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from vision_llm_ros.interfaces import Box, Detection
 Array = NDArray[np.float64]
 
 FORBIDDEN = 1e6
-LONGEST_GAP_S = 0.7  # beyond it a velocity predicts nothing, and appearance must agree
+LONGEST_GAP_S = 0.7  # beyond it a velocity predicts nothing
+PREDICTED_SHARE = 0.4  # in a track's box, less the longer ago it was seen; the rest is measured
+LARGEST_SIZE_JITTER = 0.2  # |log ratio|; beyond it the detector is believed in part only
 MOTION_GAIN = 0.5
 APPEARANCE_GAIN = 0.15
 LARGEST_SIZE_CHANGE = np.log(2.0)
+RESIZING_PER_S = 2.0  # by which that grows while a track is not seen, e.g. half hidden
+FUSED_IOU = 0.4
 SAME_OBJECT_IOU = 0.6
 NESTED = 0.7  # share of a box inside another of its class: a part of that object, or the object and more
 WEAK_IOU = 0.3
@@ -59,16 +64,25 @@ class Track:
 
     def see(self, detection: Detection, appearance: NDArray[np.float32], now_s: float, strong: bool) -> None:
         """Take a detection for this object; two strong ones confirm it, weak ones never do."""
-        box, gap_s = np.array(detection.box_xyxy_px), now_s - self.last_s
-        centre = (box[:2] + box[2:]) / 2
-        measured = (centre - self.centre) / max(gap_s, 1e-3)
-        gain = MOTION_GAIN if gap_s <= LONGEST_GAP_S else 1.0
-        self.velocity += gain * ((measured if gap_s <= LONGEST_GAP_S else 0.0) - self.velocity)
-        self.centre, self.size, self.last = centre, box[2:] - box[:2], replace(detection, track_id=self.id)
+        box, expected = np.array(detection.box_xyxy_px), self.predicted(now_s)
+        filtered = self._filtered(box, expected, now_s - self.last_s)
+        jumped = _size_change(expected[None], box[None]).item() > LARGEST_SIZE_JITTER
+        self.centre, self.size = (filtered[:2] + filtered[2:]) / 2, filtered[2:] - filtered[:2]
+        self.last = replace(detection, box_xyxy_px=_box(filtered if jumped else box), track_id=self.id)
         self.appearance = _unit((1 - APPEARANCE_GAIN) * self.appearance + APPEARANCE_GAIN * appearance)
         self.last_s, self.hits = now_s, self.hits + 1
         self.strong_hits += strong
         self.confirmed = self.confirmed or self.strong_hits >= 2
+
+    def _filtered(self, box: Array, expected: Array, gap_s: float) -> Array:
+        """The mean of a measured box xyxy and the expected one; adapts the velocity."""
+        fresh = 1.0 - gap_s / LONGEST_GAP_S
+        if fresh < 0:
+            self.velocity = np.zeros(2)
+            return box
+        measured = ((box[:2] + box[2:]) / 2 - self.centre) / max(gap_s, 1e-3)
+        self.velocity = self.velocity + MOTION_GAIN * (measured - self.velocity)
+        return np.asarray(box + PREDICTED_SHARE * fresh * (expected - box))
 
 
 class Tracker:
@@ -94,10 +108,11 @@ class Tracker:
             now_s: the frame's time; must not fall.
             appearances: float32[len(detections), D], of unit length.
         Returns:
-            the detections of confirmed tracks with their ids, by falling score. An object of the first frame is
-            confirmed at once, a later one when it is strongly seen for the second time.
+            the detections of confirmed tracks with their ids, by falling score; boxes whose size jumps are filtered. An
+            object of the first frame is confirmed at once, a later one when it is strongly seen for the second time.
         """
         self.tracks = [track for track in self.tracks if self._is_kept(track, now_s)]
+        detections = self._fused(detections)
         strong = [i for i, found in enumerate(detections) if found.score >= self.config.track_score]
         weak = [i for i in range(len(detections)) if i not in strong and self._is_weak(detections[i])]
         free = list(self.tracks)
@@ -126,6 +141,22 @@ class Tracker:
     def _is_weak(self, detection: Detection) -> bool:
         return self.config.track_weak_score <= detection.score < self.config.track_score
 
+    def _fused(self, detections: Sequence[Detection]) -> list[Detection]:
+        """Strong boxes averaged by score with the weak ones of their class that overlap them.
+
+        Source: weighted boxes fusion (Solovyev and others, 2021); we keep the strong one's score.
+        """
+        found = list(detections)
+        boxes = np.array([item.box_xyxy_px for item in found]).reshape(-1, 4)
+        names, scores = (np.array([getattr(item, key) for item in found]) for key in ("class_index", "score"))
+        weak = np.array([self._is_weak(item) for item in found], bool)
+        related = (overlaps(boxes, boxes) > FUSED_IOU) & (names[:, None] == names) & ~weak[:, None] & weak
+        for place in np.flatnonzero(related.any(1)):
+            group = related[place] | (np.arange(len(found)) == place)
+            mean = np.average(boxes[group], axis=0, weights=scores[group])
+            found[place] = replace(found[place], box_xyxy_px=_box(mean))
+        return found
+
     def _is_nested(self, detection: Detection, now_s: float) -> bool:
         """Whether a detection shows a part of an object of its class that is seen now, or that object and more."""
         others = [track.last for track in self.tracks if track.last_s == now_s]
@@ -153,8 +184,9 @@ class Tracker:
         long_gone = pairs.gap_s > LONGEST_GAP_S
         cost = np.where(long_gone, 2.0 - pairs.alike, 1.0 - 0.6 * moved - 0.4 * pairs.alike)
         reachable = distance <= 0.7 + 2.0 * pairs.gap_s
-        unlike = pairs.alike < np.where(long_gone, self.config.track_similarity, 0.0)
-        resized = ~long_gone & (_size_change(pairs.predicted, pairs.boxes) > LARGEST_SIZE_CHANGE)
+        unlike = pairs.alike < self.config.track_similarity
+        limit = LARGEST_SIZE_CHANGE + RESIZING_PER_S * pairs.gap_s
+        resized = ~long_gone & (_size_change(pairs.predicted, pairs.boxes) > limit)
         return np.where(pairs.other | ~reachable | unlike | resized, FORBIDDEN, cost)
 
 
@@ -236,6 +268,11 @@ def distances(first: Array, second: Array) -> Array:
 def place_of(box: Box) -> str:
     """For a sentence: "(120, 80)"."""
     return f"({(box[0] + box[2]) / 2:.0f}, {(box[1] + box[3]) / 2:.0f})"
+
+
+def _box(corners: Array) -> Box:
+    x_min, y_min, x_max, y_max = map(float, corners)
+    return x_min, y_min, x_max, y_max
 
 
 def _shared(first: Array, second: Array) -> Array:

@@ -111,7 +111,8 @@ class Video:
             return Perception(Task.TRACK, Status.STALE if known else Status.NOTHING_FOUND, text)
         wants_mask = self.config.track_masks and spec.max_objects == 1
         masks = _masks(followed, frame, seen[0], spec, eyes) if wants_mask else ()
-        return Perception(Task.TRACK, Status.OK, detections=seen, masks=masks)
+        inside = tuple(replace(item, box_xyxy_px=_inside(item.box_xyxy_px, frame.size_wh_px)) for item in seen)
+        return Perception(Task.TRACK, Status.OK, detections=inside, masks=masks)
 
     def recall(self, frame: Frame, spec: TaskSpec, eyes: Eyes) -> Perception:
         """What was seen of some classes in the last seconds: how many objects, when first and when last.
@@ -220,6 +221,13 @@ def _masks(followed: _Followed, frame: Frame, target: Detection, spec: TaskSpec,
         return ()
     inside = _pasted(followed.cutout, target.box_xyxy_px, frame.size_wh_px)
     return (Mask(target.label, target.score, inside, target.box_xyxy_px, target.track_id),) if inside.any() else ()
+
+
+def _inside(box: Box, size_wh_px: tuple[int, int]) -> Box:
+    """The part of a box that is in the picture, at least a pixel each way; a filtered box may reach beyond it."""
+    width, height = size_wh_px
+    left, top = min(max(box[0], 0.0), width - 1.0), min(max(box[1], 0.0), height - 1.0)
+    return left, top, max(min(box[2], float(width)), left + 1), max(min(box[3], float(height)), top + 1)
 
 
 def _corners(box: Box, size_wh_px: tuple[int, int]) -> tuple[int, int, int, int]:
