@@ -44,6 +44,15 @@ def test_two_that_cross_keep_their_ids() -> None:
     assert follow(Tracker(VideoConfig()), *frames) == [[1, 2]] * 16
 
 
+def test_an_object_keeps_its_box_when_one_that_is_hidden_now_could_have_it_too() -> None:
+    """A second, worse box of the object seen would let both tracks have one."""
+    tracker, seen, hidden = Tracker(VideoConfig()), found(60.0), found(20.0)
+    between = np.array([0.8, 0.6], np.float32)
+    follow(tracker, *([[(seen, RED), (hidden, between)]] * 3))
+    assert follow(tracker, [(seen, RED), (found(85.0, score=0.7), RED)], start_s=0.3)[0][0] == 1
+    assert tracker.tracks[0].last.box_xyxy_px == seen.box_xyxy_px
+
+
 def test_an_object_is_recognised_behind_an_occlusion_by_its_looks() -> None:
     tracker = Tracker(VideoConfig())
     follow(tracker, *([(found(20.0 * n), RED)] for n in range(3)))

@@ -29,6 +29,7 @@ APPEARANCE_GAIN = 0.15
 LARGEST_SIZE_CHANGE = np.log(2.0)
 RESIZING_PER_S = 2.0  # by which that grows while a track is not seen, e.g. half hidden
 FUSED_IOU = 0.4
+CLEAR_COST = 0.3  # below it a track and a strong detection belong together whatever is left over
 SAME_OBJECT_IOU = 0.6
 NESTED = 0.7  # share of a box inside another of its class: a part of that object, or the object and more
 WEAK_IOU = 0.3
@@ -116,10 +117,11 @@ class Tracker:
         strong = [i for i, found in enumerate(detections) if found.score >= self.config.track_score]
         weak = [i for i in range(len(detections)) if i not in strong and self._is_weak(detections[i])]
         free = list(self.tracks)
-        for track, index in _matched(free, strong, detections, appearances, now_s, self._strong_cost):
-            track.see(detections[index], appearances[index], now_s, strong=True)
-            free.remove(track)
-            strong.remove(index)
+        for cost in (self._clear_cost, self._strong_cost):
+            for track, index in _matched(free, strong, detections, appearances, now_s, cost):
+                track.see(detections[index], appearances[index], now_s, strong=True)
+                free.remove(track)
+                strong.remove(index)
         recent = [track for track in free if now_s - track.last_s <= LONGEST_GAP_S]
         weak = [index for index in weak if not self._is_nested(detections[index], now_s)]
         for track, index in _matched(recent, weak, detections, appearances, now_s, _weak_cost):
@@ -188,6 +190,11 @@ class Tracker:
         limit = LARGEST_SIZE_CHANGE + RESIZING_PER_S * pairs.gap_s
         resized = ~long_gone & (_size_change(pairs.predicted, pairs.boxes) > limit)
         return np.where(pairs.other | ~reachable | unlike | resized, FORBIDDEN, cost)
+
+    def _clear_cost(self, pairs: _Pairs) -> Array:
+        """Of clear pairs alone: the assignment leaves no track over that it could give to anything."""
+        cost = self._strong_cost(pairs)
+        return np.where(cost < CLEAR_COST, cost, FORBIDDEN)
 
 
 @dataclass(frozen=True)
