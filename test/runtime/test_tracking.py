@@ -60,6 +60,12 @@ def test_an_object_is_recognised_behind_an_occlusion_by_its_looks() -> None:
     assert follow(tracker, [(found(160.0), RED)], start_s=2.3) == [[1]]
 
 
+def test_what_comes_out_where_another_has_just_gone_in_is_known_by_its_looks() -> None:
+    tracker, near = Tracker(VideoConfig()), np.array([0.6, 0.8], np.float32)
+    follow(tracker, [(found(100.0), RED), (found(0.0), near)], *([[(found(0.0), near)]] * 9))
+    assert follow(tracker, [(found(22.0), RED)], start_s=1.0) == [[1]]
+
+
 def test_another_object_that_comes_later_is_not_taken_for_the_lost_one() -> None:
     tracker = Tracker(VideoConfig())
     follow(tracker, *([(found(20.0 * n), RED)] for n in range(3)))

@@ -29,7 +29,7 @@ APPEARANCE_GAIN = 0.15
 LARGEST_SIZE_CHANGE = np.log(2.0)
 RESIZING_PER_S = 2.0  # by which that grows while a track is not seen, e.g. half hidden
 FUSED_IOU = 0.4
-CLEAR_COST = 0.3  # below it a track and a strong detection belong together whatever is left over
+CLEAR_COST = 0.3  # below it a track seen of late and a strong detection belong together, whatever is left over
 SAME_OBJECT_IOU = 0.6
 NESTED = 0.7  # share of a box inside another of its class: a part of that object, or the object and more
 WEAK_IOU = 0.3
@@ -184,7 +184,7 @@ class Tracker:
         distance = distances(pairs.predicted, pairs.boxes)
         moved = 0.25 * pairs.overlap + 0.75 * np.exp(-2.0 * distance)
         long_gone = pairs.gap_s > LONGEST_GAP_S
-        cost = np.where(long_gone, 2.0 - pairs.alike, 1.0 - 0.6 * moved - 0.4 * pairs.alike)
+        cost = np.where(long_gone, 1.0 - pairs.alike, 1.0 - 0.6 * moved - 0.4 * pairs.alike)
         reachable = distance <= 0.7 + 2.0 * pairs.gap_s
         unlike = pairs.alike < self.config.track_similarity
         limit = LARGEST_SIZE_CHANGE + RESIZING_PER_S * pairs.gap_s
@@ -192,9 +192,9 @@ class Tracker:
         return np.where(pairs.other | ~reachable | unlike | resized, FORBIDDEN, cost)
 
     def _clear_cost(self, pairs: _Pairs) -> Array:
-        """Of clear pairs alone: the assignment leaves no track over that it could give to anything."""
+        """Of clear pairs alone: an assignment of all leaves no track over that it could give to anything."""
         cost = self._strong_cost(pairs)
-        return np.where(cost < CLEAR_COST, cost, FORBIDDEN)
+        return np.where((cost < CLEAR_COST) & (pairs.gap_s <= LONGEST_GAP_S), cost, FORBIDDEN)
 
 
 @dataclass(frozen=True)
