@@ -317,11 +317,11 @@ class RestoreConfig:
     """The restoration route: LM4LV with a residual path and an estimator of damage."""
 
     name: str = setting("nano", "name of the preset")
-    tile_px: int = setting(64, "side of the square tiles a frame is cut into, pixels", low=16, high=1024)
-    overlap_px: int = setting(16, "least overlap of neighbouring tiles, pixels", low=0, high=512)
+    tile_px: int = setting(32, "side of the square tiles a frame is cut into, pixels", low=16, high=1024)
+    overlap_px: int = setting(8, "least overlap of neighbouring tiles, pixels", low=0, high=512)
     visual: str = setting("nano", "'nano', or folder or hub id of a ViT-MAE checkpoint")
     visual_revision: str = setting("", "pinned hub revision of visual")
-    patch_px: int = setting(16, "side of a patch, one visual token, pixels", low=4, high=64)
+    patch_px: int = setting(8, "side of a patch, one visual token, pixels", low=4, high=64)
     width: int = setting(208, "channels of a visual token", low=8, high=4096)
     num_heads: int = setting(8, "attention heads of the autoencoder", low=1, high=64)
     feedforward: int = setting(416, "hidden width of the autoencoder's feed-forward blocks", low=8, high=16384)
@@ -330,6 +330,7 @@ class RestoreConfig:
     task_tokens: int = setting(10, "learned tokens that name a task", low=1, high=256)
     llm_layers: int = setting(0, "first layers of the LLM that restore; 0 means all, the reference", low=0, high=200)
     aligned: bool = setting(False, "the LLM reads the damaged token of the place that it restores next")
+    tasks: str = setting("", "tasks that the LLM restores, comma-separated; empty: all")
     detail_width: int = setting(32, "channels of the residual path's finest level", low=4, high=512)
     estimator_width: int = setting(24, "channels of the damage estimator's first level", low=4, high=512)
 
@@ -367,7 +368,6 @@ class RestoreTrainConfig(LoopConfig):
     mask_ratio: float = setting(0.5, "share of patches hidden in stage masked, 0..1", low=0.0, high=0.95)
     size_px: int = setting(224, "side to which a photograph's centre square is brought, pixels", low=32, high=4096)
     held_out: float = setting(0.05, "share of the photographs kept back to choose by, 0..1", low=0.0, high=0.5)
-    tasks: str = setting("", "tasks learnt by stage language, comma-separated; empty: all, jointly")
     objective: str = setting(
         "features", "stage language: squared error of features, or log error of the decoded pixels", choices=OBJECTIVES
     )

@@ -13,7 +13,7 @@ from vision_llm_ros.model.autoencoder import MaskedAutoencoder, patchify, unpatc
 from vision_llm_ros.model.damage import NUM_STATISTICS, DamageEstimator
 from vision_llm_ros.model.detail import KINDS, DetailNet, fill_holes, find_holes
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
+from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, least_squares, place_words
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.model.tiles import Tiling
 
@@ -93,10 +93,13 @@ def test_task_tokens_start_at_zero_and_everything_learnt_gets_a_gradient(
     assert all(parameter.grad is None for parameter in llm.base.parameters())
 
 
-def test_what_learns_is_two_linear_layers_and_the_task_tokens(llm: LanguageModel, branch: LanguageRestorer) -> None:
+@pytest.mark.parametrize("tasks", [("flip",), TASKS])
+def test_what_learns_of_a_task_is_two_linear_layers_and_its_tokens(llm: LanguageModel, tasks: tuple[str, ...]) -> None:
+    branch = LanguageRestorer(replace(CONFIG, tasks=",".join(tasks)), llm.width)
     width, hidden = CONFIG.width, llm.width
-    layers = width * hidden + hidden + hidden * width + width
-    assert sum(p.numel() for p in branch.parameters()) == layers + len(TASKS) * CONFIG.task_tokens * hidden
+    into, out = width * hidden + hidden, hidden * width + width
+    of_a_task = out + CONFIG.task_tokens * hidden
+    assert sum(p.numel() for p in branch.parameters()) == into + len(tasks) * of_a_task
     paper = 1024 * 4096 + 4096 + 4096 * 1024 + 1024 + 10 * 4096
     assert paper == 4_198_400 + 4_195_328 + 40_960
 
@@ -146,6 +149,39 @@ def test_an_aligned_branch_starts_as_the_reconstruction_and_learns_everywhere(ll
     assert all(p.grad is not None and p.grad.any() for p in branch.parameters())
 
 
+def test_every_task_has_a_linear_map_of_its_own(llm: LanguageModel) -> None:
+    branch = LanguageRestorer(replace(CONFIG, aligned=True), llm.width)
+    branch.start_from(features(4).flatten(0, 1), place_words(llm, CONFIG.num_tokens))
+    assert branch.skip is not None
+    inputs, deblur = torch.randn(200, CONFIG.width), branch.place("deblur")
+    branch.skip.solve(deblur, inputs, inputs + 1, 1e-9)  # beside the identity it starts as
+    damaged, tasks = features(2), torch.tensor([deblur, branch.place("denoise")])
+    for answer in (branch.generate(llm, damaged, tasks), branch.at_once(llm, damaged, tasks).features):
+        assert torch.allclose(answer, torch.stack([2 * damaged[0] + 1, damaged[1]]), atol=1e-4)
+
+
+def test_the_text_is_learnt_from_as_many_tiles_as_asked_for(llm: LanguageModel, branch: LanguageRestorer) -> None:
+    damaged, tasks, given = features(3), torch.tensor([0, 1, 2]), features(3, 1)
+    whole, none = (branch(llm, damaged, tasks, given, texts) for texts in (None, 0))
+    assert torch.allclose(whole.features, none.features)
+    assert float(none.text_loss) == 0
+    each = [branch(llm, damaged[i : i + 1], tasks[i : i + 1], given[i : i + 1]).text_loss for i in range(3)]
+    assert torch.allclose(whole.text_loss, torch.stack(each).mean(), atol=1e-4)
+    assert torch.allclose(branch(llm, damaged, tasks, given, 2).text_loss, torch.stack(each[:2]).mean(), atol=1e-4)
+
+
+def test_least_squares_find_the_map_and_heed_importance() -> None:
+    inputs, weight, bias = torch.randn(200, 5), torch.randn(5, 3), torch.randn(3)
+    wanted = inputs @ weight + bias
+    solved, offset = least_squares(inputs, wanted, 1e-9)
+    assert torch.allclose(solved, weight, atol=1e-4)
+    assert torch.allclose(offset, bias, atol=1e-4)
+    wrong = wanted.clone()
+    wrong[:100] = 0
+    heeded, _ = least_squares(inputs, wrong, 1e-9, torch.cat([torch.zeros(100), torch.full((100,), 2.0)]))
+    assert torch.allclose(heeded, weight, atol=1e-4)
+
+
 def test_at_once_every_token_sees_every_other_and_none_its_place(llm: LanguageModel, branch: LanguageRestorer) -> None:
     damaged, tasks = features(1), torch.tensor([0])
     order = torch.randperm(damaged.shape[1])
@@ -163,8 +199,18 @@ def test_the_layer_out_is_solved_by_least_squares(llm: LanguageModel, branch: La
     branch.start_from(features(4).flatten(0, 1), place_words(llm, CONFIG.num_tokens))
     states = torch.randn(500, llm.width)
     wanted = states @ torch.randn(llm.width, CONFIG.width) + 1
-    branch.fit_out(states, wanted, ridge=1e-9)
-    assert torch.allclose(branch.out(states), wanted, atol=1e-2)
+    branch.out.weight.data.zero_()
+    branch.out.solve(3, states, wanted, ridge=1e-9)
+    assert torch.allclose(branch.out(states[None], torch.tensor([3]))[0], wanted, atol=1e-2)
+    assert not branch.out(states[None], torch.tensor([2])).any()
+
+
+def test_a_task_that_was_not_learnt_is_named(llm: LanguageModel) -> None:
+    restorer = Restorer(replace(CONFIG, tasks="denoise"), llm.width)
+    with pytest.raises(ConfigError, match="knows denoise; it has not learnt 'flip'"):
+        restorer.by_language(llm, torch.rand(3, 20, 20), "flip")
+    with pytest.raises(ConfigError, match="got 'dream'"):
+        Restorer(replace(CONFIG, tasks="denoise, dream"), llm.width)
 
 
 def test_restoring_leaves_the_language_model_as_it_is(llm: LanguageModel, branch: LanguageRestorer) -> None:
@@ -263,7 +309,7 @@ def test_whole_frames_are_turned_with_their_content(llm: LanguageModel) -> None:
 
 
 def test_settings_name_the_value_that_is_wrong() -> None:
-    with pytest.raises(ConfigError, match="multiple of 16, got 60"):
+    with pytest.raises(ConfigError, match="multiple of 8, got 60"):
         RestoreConfig(tile_px=60)
     with pytest.raises(ConfigError, match="half a tile, got 40"):
         RestoreConfig(overlap_px=40)

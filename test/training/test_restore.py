@@ -12,13 +12,13 @@ from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.errors import ConfigError, InputError, WeightsError
 from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import TASKS
+from vision_llm_ros.model.restoration import TASKS, chosen_tasks
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training import restore_blend, restore_run
 from vision_llm_ros.training.degradations import degrade
 from vision_llm_ros.training.restore import AutoencoderLoop, DetailLoop, EstimatorLoop, gradient_loss
-from vision_llm_ros.training.restore_data import Photographs, fixed, read_list, weakened
-from vision_llm_ros.training.restore_language import LanguageLoop, chosen_tasks
+from vision_llm_ros.training.restore_data import Photographs, fixed, psnr, read_list, weakened
+from vision_llm_ros.training.restore_language import LanguageLoop, drawn
 
 CONFIG = RestoreConfig(
     tile_px=16,
@@ -105,6 +105,24 @@ def test_the_same_seed_draws_the_same_tiles(photographs: Photographs) -> None:
     assert torch.equal(first.kinds, second.kinds)
 
 
+def test_a_picture_is_cut_into_tiles_that_stay_together(photographs: Photographs) -> None:
+    pictures = photographs.damaged(3, 32, ("denoise", "mask"), np.random.default_rng(5))
+    tiles = pictures.cut(16)
+    assert tiles.clean.shape == (12, 3, 16, 16)
+    assert tiles.together == 4
+    assert torch.equal(tiles.damaged[5], pictures.damaged[1, :, :16, 16:])
+    assert torch.equal(tiles.kinds, pictures.kinds.repeat_interleave(4))
+    assert torch.equal(tiles.strengths[4:8], pictures.strengths[1:2].expand(4, -1))
+    whole, parts = psnr(pictures.damaged, pictures.clean), psnr(tiles.damaged, tiles.clean, tiles.together)
+    assert torch.allclose(whole, parts, atol=1e-3)
+
+
+def test_geometry_is_learnt_tile_by_tile(photographs: Photographs) -> None:
+    assert drawn(photographs, 8, CONFIG, ("denoise",), (0,)).together == 4
+    turned = drawn(photographs, 8, CONFIG, ("denoise", "flip"), (0,))
+    assert (turned.together, len(turned.clean)) == (1, 8)
+
+
 def test_the_gradient_loss_sees_edges_and_not_brightness() -> None:
     flat = torch.zeros(1, 3, 16, 16)
     edge = flat.clone()
@@ -166,7 +184,7 @@ def test_the_branch_is_trusted_where_it_is_right(
     clean = photographs.tiles(8, 16, np.random.default_rng(0))
     detailed = (clean + torch.randn_like(clean) / 20).clamp(0, 1)
     truth, damaged = restorer.autoencoder.encode(clean), restorer.autoencoder.encode(detailed)
-    seen = restore_blend._Seen(clean, detailed, damaged, truth if right else 2 * damaged - truth)
+    seen = restore_blend._Seen(clean, detailed, damaged, truth if right else 2 * damaged - truth, 1)
     monkeypatch.setattr(restore_blend, "_look", lambda *_: [seen])
     blend = restore_blend.fit_blend(restorer, llm, photographs, 8)
     assert all(torch.equal(share[: len(KINDS)], torch.full((len(KINDS),), wanted)) for share in blend.values())
@@ -189,9 +207,9 @@ def test_the_pixel_objective_brings_decoded_tiles_nearer(
     photographs: Photographs, llm: LanguageModel, tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    config = replace(CONFIG, aligned=True)
+    config = replace(CONFIG, aligned=True, tasks="denoise,pepper")
     restorer = Restorer(config, llm.width)
-    train = stage("language", objective="pixels", tasks="denoise,pepper", steps=30, learning_rate=3e-3, save_every=30)
+    train = stage("language", objective="pixels", steps=30, learning_rate=3e-3, save_every=30)
     loop = LanguageLoop(restorer.language, llm, restorer.autoencoder, photographs, config, train, tmp_path, CPU)
     loop.start(16)
     (batch,) = loop.draw((9,), 0)

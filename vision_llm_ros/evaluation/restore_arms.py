@@ -27,7 +27,7 @@ from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.restore_data import Damaged, Photographs, psnr
 from vision_llm_ros.training.restore_experts import Expert, ExpertLoop, MLPExpert, TransformerExpert
-from vision_llm_ros.training.restore_language import LanguageLoop
+from vision_llm_ros.training.restore_language import LanguageLoop, drawn
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def compare(ground: Ground, tasks: tuple[str, ...], arms: tuple[str, ...], progr
     """Learn and measure arms for some tasks.
 
     Returns:
-        tasks [{task, ceiling_psnr, arms [{name, psnr, gain, gain_ci95, parameters}]}]; PSNR in dB, means over tiles;
+        tasks [{task, ceiling_psnr, arms [{name, psnr, gain, gain_ci95, parameters}]}]; PSNR in dB, means over pictures;
         `gain` over the reconstruction, with the interval of a paired bootstrap.
     Raises:
         ConfigError: an unknown task or arm.
@@ -82,8 +82,7 @@ def compare(ground: Ground, tasks: tuple[str, ...], arms: tuple[str, ...], progr
 def _measured(
     ground: Ground, task: str, tasks: tuple[str, ...], arms: tuple[str, ...], progress: Progress
 ) -> dict[str, Any]:
-    rng = np.random.default_rng((ground.train.seed, 17, TASKS.index(task)))
-    exam = ground.held_out.damaged(ground.tiles, ground.network.tile_px, (task,), rng)
+    exam = drawn(ground.held_out, ground.tiles, ground.network, (task,), (ground.train.seed, 17, TASKS.index(task)))
     damaged, clean = _encode(ground, exam.damaged), _encode(ground, exam.clean)
     base = _psnr(ground, damaged, exam)
     rows = []
@@ -102,11 +101,13 @@ def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progres
     if arm == "reconstruction":
         return lambda damaged: damaged, 0
     torch.manual_seed(ground.train.seed)
-    train, folder = replace(ground.train, tasks=",".join(learnt)), ground.folder / "+".join(learnt) / arm
+    ground = replace(ground, network=replace(ground.network, tasks=",".join(learnt)))
+    train, folder = ground.train, ground.folder / "+".join(learnt) / arm
     if arm in ("linear", "mlp", "transformer"):
         expert = _expert(ground, arm)
         train = replace(train, learning_rate=ground.expert_rate)
-        _run(ExpertLoop(expert, ground.visual, ground.learnt, ground.network, train, folder, ground.device), progress)
+        exercise = ExpertLoop(expert, ground.visual, ground.learnt, ground.network, train, folder, ground.device)
+        _run(exercise, progress, lambda: exercise.start(ground.start_tiles, ground.train.seed))
         return expert.eval(), _count(expert)
     network = replace(ground.network, aligned=arm.startswith("aligned"))
     llm = ground.load_llm()
@@ -115,7 +116,7 @@ def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progres
     module, at_once = LanguageRestorer(network, llm.width), arm.endswith("at-once")
     loop = LanguageLoop(module, llm, ground.visual, ground.learnt, network, train, folder, ground.device, at_once)
     _run(loop, progress, lambda: loop.start(ground.start_tiles, ground.train.seed))
-    place = TASKS.index(task)
+    place = module.place(task)
 
     def answer(damaged: Tensor) -> Tensor:
         tasks = torch.full((len(damaged),), place, device=damaged.device)
@@ -123,7 +124,7 @@ def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progres
             return module.at_once(llm, damaged, tasks).features
         return module.generate(llm, damaged, tasks)
 
-    return answer, _count(module) - (len(TASKS) - len(learnt)) * module.tasks[0].numel()
+    return answer, _count(module)
 
 
 def _expert(ground: Ground, arm: str) -> Expert:
@@ -163,9 +164,9 @@ def _encode(ground: Ground, tiles: Tensor) -> Tensor:
 
 
 def _psnr(ground: Ground, features: Tensor, exam: Damaged) -> Tensor:
-    """float[B], dB, of each tile."""
+    """dB, of the tiles of each picture together."""
     with torch.no_grad():
-        return psnr(ground.visual.decode(features).cpu(), exam.clean)
+        return psnr(ground.visual.decode(features).cpu(), exam.clean, exam.together)
 
 
 def _mean(values: Tensor) -> float:

@@ -7,9 +7,11 @@ A tile's visual tokens stand in a chat as words do:
 `v` are the damaged tile's features, `t` the task tokens, `r` the restored ones; `<Img>` is plain text. Each r is read
 off the hidden state before it and fed back as the next input, as a word would be.
 
-`RestoreConfig.aligned` departs from that: the input that r is read off also holds the damaged token of the same place,
-and a linear map of that token is added to what is read. So the language model needs not learn to find and copy a
-token, and the start is the reconstruction of the damaged tile; it learns what a linear map cannot know.
+The authors train a set for every task. Here tasks share the layer in, and each has a layer out of its own.
+
+`RestoreConfig.aligned` departs further: the input that r is read off also holds the damaged token of the same place,
+and a linear map of that token, one a task, is added to what is read. So the language model needs not learn to find and
+copy a token, and the start is the best linear map; it learns what a linear map cannot know.
 
 Source: LM4LV, section "Method".
 """
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vision_llm_ros.config import RestoreConfig
+from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.llm import LanguageModel
 
 TASKS = ("denoise", "deblur", "pepper", "derain", "mask", "rotate", "flip", "repeat")
@@ -38,7 +41,7 @@ class Answer:
     Attributes:
         features: float[B, N, D], the restored visual tokens.
         states: float[B, N, W], the hidden states they were read off.
-        text_loss: cross-entropy of the answer's plain text, a scalar.
+        text_loss: cross-entropy of the answer's plain text, a scalar; 0 where none was asked for.
     """
 
     features: Tensor
@@ -46,17 +49,59 @@ class Answer:
     text_loss: Tensor
 
 
+class TaskLinear(nn.Module):
+    """A linear layer for each of some tasks."""
+
+    def __init__(self, tasks: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter((2 * torch.rand(tasks, inputs, outputs) - 1) * inputs**-0.5)
+        self.bias = nn.Parameter(torch.zeros(tasks, outputs))
+
+    def forward(self, inputs: Tensor, tasks: Tensor) -> Tensor:
+        """float[B, N, I] of the tasks int[B] to float[B, N, O]."""
+        by_every_task = torch.einsum("bni,tio->tbno", inputs, self.weight)
+        chosen = by_every_task[tasks, torch.arange(len(inputs), device=inputs.device)]
+        return chosen + self.bias[tasks].unsqueeze(1)
+
+    @torch.no_grad()
+    def solve(self, task: int, inputs: Tensor, missing: Tensor, ridge: float, importance: Tensor | None = None) -> None:
+        """Change a task's layer by what maps inputs float[M, I] to what it lacks, float[M, O], with least squares.
+
+        Args:
+            ridge: weight of the squared change, in mean squares of the inputs, beside the mean squared error.
+            importance: float[M], of each row's squared error, 1 on average.
+        """
+        weight, bias = least_squares(inputs, missing, ridge * float(inputs.square().mean()), importance)
+        self.weight[task] += weight
+        self.bias[task] += bias
+
+
 class LanguageRestorer(nn.Module):
-    """All that is learnt of the language branch: two linear layers and the task tokens."""
+    """All that is learnt of the language branch: a linear layer in, one out a task, and the task tokens.
+
+    Attributes:
+        known: the tasks it knows; what is asked for by number is a place in it.
+    """
 
     def __init__(self, config: RestoreConfig, llm_width: int) -> None:
         super().__init__()
         self.depth, self.num_tokens = config.llm_layers, config.num_tokens
         self.places = config.visual == "nano"  # whose last channels are the token's place
-        self.into, self.out = nn.Linear(config.width, llm_width), nn.Linear(llm_width, config.width)
-        self.tasks = nn.Parameter(torch.zeros(len(TASKS), config.task_tokens, llm_width))
+        self.known = chosen_tasks(config.tasks)
+        self.into, self.out = nn.Linear(config.width, llm_width), TaskLinear(len(self.known), llm_width, config.width)
+        self.tasks = nn.Parameter(torch.zeros(len(self.known), config.task_tokens, llm_width))
         self.beside = nn.Linear(config.width, llm_width, bias=False) if config.aligned else None
-        self.skip = nn.Linear(config.width, config.width) if config.aligned else None
+        self.skip = TaskLinear(len(self.known), config.width, config.width) if config.aligned else None
+
+    def place(self, task: str) -> int:
+        """The task's place in `known`.
+
+        Raises:
+            ConfigError: the branch does not know it.
+        """
+        if task not in self.known:
+            raise ConfigError(f"The language branch knows {', '.join(self.known)}; it has not learnt {task!r}")
+        return self.known.index(task)
 
     @torch.no_grad()
     def start_from(self, features: Tensor, words: Tensor) -> None:
@@ -76,48 +121,46 @@ class LanguageRestorer(nn.Module):
         self.out.weight.zero_()
         self.out.bias.zero_()
         if self.beside is None or self.skip is None:
-            self.out.weight[:content] = axes.T / scale
+            self.out.weight[..., :content] = axes / scale
             return
         self.beside.weight.zero_()
         self.beside.weight[:, :content] = torch.linalg.qr(torch.randn_like(axes))[0] * scale
-        nn.init.eye_(self.skip.weight)
+        self.skip.weight.copy_(torch.eye(self.skip.weight.shape[-1]))
         self.skip.bias.zero_()
 
-    @torch.no_grad()
-    def fit_out(self, states: Tensor, features: Tensor, ridge: float = 0.03) -> None:
-        """Set the layer out to the least-squares map from hidden states float[M, W] to features float[M, D]."""
-        rows = functional.pad(states, (0, 1), value=1.0).double()
-        square = rows.T @ rows + ridge * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-        solved = torch.linalg.solve(square, rows.T @ features.double()).float()
-        self.out.weight.copy_(solved[:-1].T)
-        self.out.bias.copy_(solved[-1])
-
-    def forward(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, clean: Tensor) -> Answer:
-        """One pass over the whole chat, the true tokens standing where the restored ones would (teacher forcing).
+    def forward(
+        self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, given: Tensor, texts: int | None = None
+    ) -> Answer:
+        """One pass over the whole chat, given tokens standing where the restored ones would (teacher forcing).
 
         Args:
-            damaged, clean: float[B, N, D].
-            tasks: int[B], places in `TASKS`.
+            damaged, given: float[B, N, D].
+            tasks: int[B], places in `known`.
+            texts: how many of the batch the loss of the answer's plain text is reckoned for, None means all; it is
+                the same text for every tile, and a large vocabulary makes it dear.
         """
         opens, closes = self._ids(llm, ANSWER_OPENS), self._ids(llm, CLOSING)
         head = self._question(llm, damaged, tasks)
-        said = self._place(torch.cat([self._words(llm, opens, damaged), self.into(clean)], 1), damaged, len(opens) - 1)
+        said = self._place(torch.cat([self._words(llm, opens, damaged), self.into(given)], 1), damaged, len(opens) - 1)
         with llm.using(None, self.depth):
             states, _ = llm.run(*causal(torch.cat([head, said, self._words(llm, closes[:-1], damaged)], 1)))
         start = head.shape[1] - 1  # the state before the answer's first word
         first = start + len(opens)
         seen = states[:, first : first + self.num_tokens]
-        after = states[:, first + self.num_tokens :]
-        logits = llm.text_logits(torch.cat([states[:, start:first], after], 1)).flatten(0, 1)
-        wanted = torch.cat([opens, closes]).repeat(len(damaged))
-        return Answer(self._read(seen, damaged), seen, functional.cross_entropy(logits, wanted))
+        read, texts = self._read(seen, damaged, tasks), len(damaged) if texts is None else texts
+        if not texts:
+            return Answer(read, seen, seen.new_zeros(()))
+        after = states[:texts, first + self.num_tokens :]
+        logits = llm.text_logits(torch.cat([states[:texts, start:first], after], 1)).flatten(0, 1)
+        wanted = torch.cat([opens, closes]).repeat(len(after))
+        return Answer(read, seen, functional.cross_entropy(logits, wanted))
 
     def at_once(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Answer:
         """All tokens in one pass, each read off its own place: no causal mask, no positions (the paper's "ViT-LLM").
 
         Args:
             damaged: float[B, N, D].
-            tasks: int[B], places in `TASKS`.
+            tasks: int[B], places in `known`.
         """
         embeds = self._question(llm, damaged, tasks)
         batch, length = embeds.shape[:2]
@@ -127,7 +170,7 @@ class LanguageRestorer(nn.Module):
         with llm.using(None, self.depth):
             states, _ = llm.run(embeds, places, attend)
         seen = states[:, first : first + self.num_tokens]
-        return Answer(self._read(seen, damaged), seen, seen.new_zeros(()))
+        return Answer(self._read(seen, damaged, tasks), seen, seen.new_zeros(()))
 
     @torch.no_grad()
     def generate(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, cached: bool = True) -> Tensor:
@@ -135,7 +178,7 @@ class LanguageRestorer(nn.Module):
 
         Args:
             damaged: float[B, N, D].
-            tasks: int[B], places in `TASKS`.
+            tasks: int[B], places in `known`.
             cached: keep keys and values; without, the whole chat is read again for every token (the reference).
         Returns:
             float[B, N, D].
@@ -153,7 +196,7 @@ class LanguageRestorer(nn.Module):
                     state = llm.advance(*causal(unread, chat.shape[1] - unread.shape[1]), cache)[:, -1:]
                 else:
                     state = llm.run(*causal(chat))[0][:, -1:]
-                restored.append(self._read(state, here))
+                restored.append(self._read(state, here, tasks))
                 last, unread = self.into(restored[-1]), chat[:, :0]
         return torch.cat(restored, 1)
 
@@ -163,10 +206,10 @@ class LanguageRestorer(nn.Module):
             return inputs
         return inputs + functional.pad(self.beside(damaged), (0, 0, start, inputs.shape[1] - start - damaged.shape[1]))
 
-    def _read(self, states: Tensor, damaged: Tensor) -> Tensor:
+    def _read(self, states: Tensor, damaged: Tensor, tasks: Tensor) -> Tensor:
         """Restored tokens float[B, N, D] off hidden states float[B, N, W]."""
-        read: Tensor = self.out(states)
-        return read if self.skip is None else read + self.skip(damaged)
+        read: Tensor = self.out(states, tasks)
+        return read if self.skip is None else read + self.skip(damaged, tasks)
 
     def _question(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Tensor:
         """float[B, T, W]: the chat up to the answer."""
@@ -186,6 +229,35 @@ class LanguageRestorer(nn.Module):
 
     def _words(self, llm: LanguageModel, ids: Tensor, batch: Tensor) -> Tensor:
         return llm.embed_text(ids).to(batch.dtype).expand(len(batch), -1, -1)
+
+
+def chosen_tasks(names: str) -> tuple[str, ...]:
+    """Tasks named with commas; all of them for "".
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    chosen = tuple(name.strip() for name in names.split(",") if name.strip()) or TASKS
+    for name in chosen:
+        if name not in TASKS:
+            raise ConfigError(f"tasks: expected some of {', '.join(TASKS)}, got {name!r}")
+    return chosen
+
+
+def least_squares(
+    inputs: Tensor, wanted: Tensor, ridge: float, importance: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The weight float[D, E] and bias float[E] that map inputs float[M, D] to wanted float[M, E] with least error.
+
+    Args:
+        ridge: weight of the squared weights beside the mean squared error.
+        importance: float[M], of each row's squared error, 1 on average.
+    """
+    rows = functional.pad(inputs, (0, 1), value=1.0).double()
+    weighed = rows if importance is None else rows * importance.double().unsqueeze(1)
+    square = weighed.T @ rows + ridge * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    solved = torch.linalg.solve(square, weighed.T @ wanted.double()).float()
+    return solved[:-1], solved[-1]
 
 
 def causal(embeds: Tensor, past: int = 0) -> tuple[Tensor, Tensor, Tensor]:

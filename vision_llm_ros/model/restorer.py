@@ -54,6 +54,8 @@ class Restorer(nn.Module):
 
         Args:
             task: one of `TASKS`.
+        Raises:
+            ConfigError: the language branch does not know it.
         """
         tiling, share = self._tiling(image), self.blend["alone"][TASKS.index(task)]
         damaged = self.autoencoder.encode(tiling.cut(image))
@@ -99,7 +101,7 @@ class Restorer(nn.Module):
         return len(tiling.corners) * self.config.num_tokens
 
     def _speak(self, llm: LanguageModel, features: Tensor, task: str) -> Tensor:
-        tasks = torch.full((len(features),), TASKS.index(task), device=features.device)
+        tasks = torch.full((len(features),), self.language.place(task), device=features.device)
         return self.language.generate(llm, features, tasks)
 
     def _tiling(self, image: Tensor) -> Tiling:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.restore_data import Photographs, psnr
+from vision_llm_ros.training.restore_language import drawn
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 _BATCH = 16
@@ -22,12 +22,13 @@ _LEAST_GAIN_DB = 0.05
 
 @dataclass(frozen=True)
 class _Seen:
-    """A batch of tiles of one kind: clean and by the residual path float[B, 3, T, T]; features float[B, N, D]."""
+    """Tiles of one kind: clean and by the residual path float[B, 3, T, T]; features float[B, N, D]; see `Damaged`."""
 
     clean: Tensor
     detailed: Tensor
     damaged: Tensor
     said: Tensor
+    together: int
 
 
 Change = Callable[[_Seen, float], Tensor]
@@ -37,7 +38,7 @@ Change = Callable[[_Seen, float], Tensor]
 def fit_blend(
     restorer: Restorer, llm: LanguageModel, photographs: Photographs, tiles: int, seed: int = 0
 ) -> dict[str, Tensor]:
-    """The share of what the language branch says that gains most, mean PSNR of tiles.
+    """The share of what the language branch says that gains most, mean PSNR of pictures of a few tiles.
 
     Args:
         tiles: how many choose the share of each kind; as many again must confirm that it gains 0.05 dB, else it is 0.
@@ -58,14 +59,14 @@ def _look(
 ) -> list[_Seen]:
     device, encode = restorer.blend["weight"].device, restorer.autoencoder.encode
     places = torch.full((_BATCH,), KINDS.index(kind), device=device)
-    tasks = torch.full((_BATCH,), TASKS.index(kind), device=device)
+    tasks = torch.full((_BATCH,), restorer.language.place(kind), device=device)
     seen = []
     for number in range(-(-tiles // _BATCH)):
-        batch = photographs.damaged(_BATCH, restorer.config.tile_px, (kind,), np.random.default_rng((*seed, number)))
+        batch = drawn(photographs, _BATCH, restorer.config, (kind,), (*seed, number))
         pixels = batch.damaged.to(device)
         damaged, detailed = encode(pixels), restorer.detail(pixels, places).clamp(0, 1)
         said = restorer.language.generate(llm, damaged, tasks)
-        seen.append(_Seen(batch.clean.to(device), detailed, damaged, said))
+        seen.append(_Seen(batch.clean.to(device), detailed, damaged, said, batch.together))
     return seen
 
 
@@ -84,8 +85,9 @@ def _share(halves: list[list[_Seen]], change: Change) -> float:
 
 
 def _gains(batches: list[_Seen], change: Change, shares: tuple[float, ...]) -> dict[float, float]:
-    """Mean over tiles of each share against a share of nothing, dB."""
+    """Mean over pictures of each share against a share of nothing, dB."""
     nothing, *values = (
-        torch.cat([psnr(change(seen, share), seen.clean) for seen in batches]) for share in (0.0, *shares)
+        torch.cat([psnr(change(seen, share), seen.clean, seen.together) for seen in batches])
+        for share in (0.0, *shares)
     )
     return {share: float((value - nothing).mean()) for share, value in zip(shares, values, strict=True)}

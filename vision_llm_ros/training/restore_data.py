@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vision_llm_ros.errors import InputError
+from vision_llm_ros.model.autoencoder import patchify
 from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.training.degradations import DegradationConfig, degrade
 
@@ -34,12 +35,24 @@ class Damaged:
         clean, damaged: float[B, 3, T, T], RGB 0..1.
         kinds: int[B], places of the damage in a list of kinds.
         strengths: float[B, 5], 0..1 for each of `model.detail.KINDS`.
+        together: how many in a row are of one picture.
     """
 
     clean: Tensor
     damaged: Tensor
     kinds: Tensor
     strengths: Tensor
+    together: int = 1
+
+    def cut(self, tile_px: int) -> Damaged:
+        """The same in smaller tiles, those of a picture in a row; its sides must be multiples of theirs."""
+        clean, damaged = (
+            patchify(pictures, tile_px).reshape(-1, 3, tile_px, tile_px)
+            for pictures in (self.clean, self.damaged)
+        )
+        number = len(clean) // len(self.clean)
+        kinds, strengths = (some.repeat_interleave(number, 0) for some in (self.kinds, self.strengths))
+        return Damaged(clean, damaged, kinds, strengths, number)
 
 
 class Photographs:
@@ -131,9 +144,14 @@ def to_tensor(images: Sequence[Image]) -> Tensor:
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
 
 
-def psnr(tiles: Tensor, clean: Tensor) -> Tensor:
-    """float[B], dB, of each of float[B, 3, T, T], 0..1; what lies beyond is cut off first."""
-    return -10 * (tiles.clamp(0, 1) - clean).square().mean((1, 2, 3)).clamp(min=_LEAST_ERROR).log10()
+def psnr(tiles: Tensor, clean: Tensor, together: int = 1) -> Tensor:
+    """dB, of each of float[B, 3, T, T], 0..1, or of so many in a row `together`; what lies beyond is cut off first."""
+    return -10 * squared_error(tiles.clamp(0, 1), clean, together).clamp(min=_LEAST_ERROR).log10()
+
+
+def squared_error(tiles: Tensor, clean: Tensor, together: int = 1) -> Tensor:
+    """float[B / together]: the mean over so many tiles float[B, 3, T, T] in a row."""
+    return (tiles - clean).square().mean((1, 2, 3)).view(-1, together).mean(1)
 
 
 def read_list(path: Path) -> list[Path]:

@@ -5,24 +5,26 @@ Source: LM4LV, section "Ablations": linear layers alone, a two-layer MLP, a one-
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from vision_llm_ros.model.restoration import TaskLinear
 from vision_llm_ros.training.restore_data import Damaged
 from vision_llm_ros.training.restore_language import FeatureLoop
 
 
 class Expert(nn.Module):
-    """Restored tokens are a linear map of the damaged ones and what a small network adds; it starts as an identity."""
+    """Restored tokens are a linear map of the damaged ones and what a small network adds, nothing at its start."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.skip = nn.Linear(width, width)
-        nn.init.eye_(self.skip.weight)
-        nn.init.zeros_(self.skip.bias)
+        self.skip = TaskLinear(1, width, width)
+        self.skip.weight.data.copy_(torch.eye(width))
 
     def forward(self, damaged: Tensor) -> Tensor:
         """float[B, N, D] to float[B, N, D]."""
-        return self.skip(damaged) + self.added(damaged)  # type: ignore[no-any-return]
+        task = torch.zeros(len(damaged), dtype=torch.long, device=damaged.device)
+        return self.skip(damaged, task) + self.added(damaged)  # type: ignore[no-any-return]
 
     def added(self, damaged: Tensor) -> Tensor:
         """Nothing: a linear map alone."""
@@ -62,9 +64,16 @@ def _silent(inputs: int, outputs: int) -> nn.Linear:
 
 
 class ExpertLoop(FeatureLoop):
-    """An expert of one task learns on the tiles that the language branch would learn on."""
+    """An expert of one task learns on the tiles that the language branch would learn on, from the same linear start."""
 
+    module: Expert
     name, parts = "expert", ("error",)
+
+    @torch.no_grad()
+    def start(self, tiles: int, seed: int = 0) -> None:
+        """Begin as the best linear map, solved for `tiles` tiles; as an identity where geometry is learnt."""
+        self.solve_skip(self.module.skip, tiles, seed)
+        self.average = {key: value.detach().clone() for key, value in self.learned().items()}
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, _ = self.encoded(batch)

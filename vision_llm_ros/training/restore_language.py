@@ -1,12 +1,14 @@
 """Learning the language branch: two linear layers and task tokens around a language model that stays untouched.
 
 The start is not random. Content goes in along random orthogonal axes and each place of a tile as a plain word of its
-own, a sequence that the language model's copying heads already follow; the layer out is then solved by least squares.
+own, a sequence that the language model's copying heads already follow; each task's layer out is then solved by least
+squares, for an aligned branch after the task's linear map of the damaged tokens.
 
 Objective "features" is the paper's (section "Method"). Objective "pixels" asks for what is reported: the log error of
-the decoded tile, so that every tile counts as it does in a mean of PSNR; and where restored tokens will stand, not true
-ones are given but those that the branch itself makes of the tile in one more pass. Learnt from true tokens, even ones
-that were given back a part of their damage, it lost 3 dB of what it had gained on holes as soon as it read its own.
+decoded pixels, over four tiles of a picture together, as tiles that hold no damage would otherwise count most; and
+where restored tokens will stand, not true ones are given but those that the branch itself makes of the tile in one more
+pass. Learnt from true tokens, even ones that were given back a part of their damage, it lost 3 dB of what it had gained
+on holes as soon as it read its own.
 """
 
 from __future__ import annotations
@@ -19,16 +21,26 @@ import torch
 from torch import Tensor, nn
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
-from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.autoencoder import VisualModule
+from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import TASKS, Answer, LanguageRestorer, place_words
+from vision_llm_ros.model.restoration import (
+    TASKS,
+    Answer,
+    LanguageRestorer,
+    TaskLinear,
+    chosen_tasks,
+    place_words,
+)
 from vision_llm_ros.training.restore import StageLoop
-from vision_llm_ros.training.restore_data import Damaged, Photographs
+from vision_llm_ros.training.restore_data import Damaged, Photographs, squared_error
 
 _FIT_BATCH = 16
+_SIDE = 2  # tiles along a side of a picture
+_RIDGE, _OUT_RIDGE, _LEAST_DAMAGE = 5e-4, 1e-2, 1e-3
 _FLOOR = 1e-4  # squared error of pixels below which a tile is good enough
-_TEXT_WEIGHT = {"features": 1.0, "pixels": 0.02}
+_TEXT_WEIGHT: dict[str, float] = {"features": 1.0, "pixels": 0.02}
+_TEXTS: dict[str, int | None] = {"features": None, "pixels": 4}
 
 
 class FeatureLoop(StageLoop):
@@ -50,17 +62,20 @@ class FeatureLoop(StageLoop):
     ) -> None:
         """Prepare the loop. Raises `ConfigError` for an unknown task."""
         self.visual = visual.to(device).eval().requires_grad_(False)
-        self.kinds = chosen_tasks(train.tasks)
+        self.kinds = chosen_tasks(config.tasks)
         super().__init__(module, photographs, config, train, folder, device)
 
     def describe(self, batch: Damaged) -> str:
         return "+".join(self.kinds)
 
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        return [drawn(self.photographs, self.config.batch_size, self.network, self.kinds, seed)]
+
     @torch.no_grad()
     def encoded(self, batch: Damaged) -> tuple[Tensor, Tensor, Tensor]:
-        """Features before and after damage float[B, N, D], and the tasks int[B]."""
-        tasks = torch.tensor([TASKS.index(self.kinds[place]) for place in batch.kinds.tolist()], device=self.device)
-        return self.visual.encode(batch.damaged.to(self.device)), self.visual.encode(batch.clean.to(self.device)), tasks
+        """Features before and after damage float[B, N, D], and the tasks int[B], places in `kinds`."""
+        damaged, clean = (self.visual.encode(some.to(self.device)) for some in (batch.damaged, batch.clean))
+        return damaged, clean, batch.kinds.to(self.device)
 
     def error(self, restored: Tensor, clean: Tensor, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         """The objective for restored features float[B, N, D], and what the log says of it.
@@ -71,9 +86,18 @@ class FeatureLoop(StageLoop):
         if self.config.objective == "features":
             features = (restored - clean).square().sum(-1).mean()
             return features, {"error": float(features.detach())}
-        squared = (self.visual.decode(restored) - batch.clean.to(self.device)).square().mean((1, 2, 3))
+        squared = squared_error(self.visual.decode(restored), batch.clean.to(self.device), batch.together)
         pixels = (squared + _FLOOR).log().mean()
         return pixels, {"error": float(pixels.detach())}
+
+    @torch.no_grad()
+    def solve_skip(self, skip: TaskLinear, tiles: int, seed: int) -> None:
+        """Make identities the linear maps of damaged tokens that restore best, where geometry is not learnt."""
+        for place, kind in ((place, kind) for place, kind in enumerate(self.kinds) if kind in KINDS):
+            batch = drawn(self.photographs, tiles, self.network, (kind,), (seed, 3, TASKS.index(kind)))
+            damaged, clean, _ = self.encoded(batch)
+            missing = (clean - damaged).flatten(0, 1)
+            skip.solve(place, damaged.flatten(0, 1), missing, _RIDGE, importance(batch, self.network.num_tokens))
 
 
 class LanguageLoop(FeatureLoop):
@@ -108,61 +132,76 @@ class LanguageLoop(FeatureLoop):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, tasks = self.encoded(batch)
-        given = clean
-        if self.config.objective == "pixels":
-            with torch.no_grad():
-                given = self.answer(damaged, tasks, damaged).features
-        answer = self.answer(damaged, tasks, given)
+        given = self.given(damaged, clean, tasks)
+        answer = self.answer(damaged, tasks, given, _TEXTS[self.config.objective])
         error, parts = self.error(answer.features, clean, batch)
         text = answer.text_loss * _TEXT_WEIGHT[self.config.objective]
         return error + text, {"text": float(answer.text_loss.detach()), **parts}
 
     def groups(self, rate: float) -> list[dict[str, Any]]:
-        """Layers in begin well and learn three times slower; task tokens begin at zero and learn three times faster."""
-        module = self.module
-        inner = [module.into.weight, module.into.bias, *(() if module.beside is None else (module.beside.weight,))]
-        known = {id(parameter) for parameter in (*inner, module.tasks)}
-        rest = [parameter for parameter in module.parameters() if id(parameter) not in known]
+        """What begins well learns three times slower; task tokens begin at zero and learn three times faster."""
+        out = list(self.module.out.parameters())
+        known = {id(parameter) for parameter in (*out, self.module.tasks)}
+        begun = [parameter for parameter in self.module.parameters() if id(parameter) not in known]
         return [
-            {"params": inner, "lr": rate / 3},
-            {"params": rest, "lr": rate},
-            {"params": [module.tasks], "lr": rate * 3},
+            {"params": begun, "lr": rate / 3},
+            {"params": out, "lr": rate},
+            {"params": [self.module.tasks], "lr": rate * 3},
         ]
 
-    def answer(self, damaged: Tensor, tasks: Tensor, given: Tensor) -> Answer:
+    def answer(self, damaged: Tensor, tasks: Tensor, given: Tensor, texts: int | None = None) -> Answer:
         """What is learnt: the chat with tokens given in the places of the restored ones, or all tokens at once."""
         if self.at_once:
             return self.module.at_once(self.llm, damaged, tasks)
-        return self.module(self.llm, damaged, tasks, given)  # type: ignore[no-any-return]
+        return self.module(self.llm, damaged, tasks, given, texts)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def start(self, tiles: int, seed: int = 0) -> None:
-        """Begin near an identity, the layer out solved for `tiles` tiles of the tasks to be learnt."""
-        batches = [self._batch((seed, 1, number)) for number in range(-(-tiles // _FIT_BATCH))]
-        _, clean, _ = self.encoded(batches[0])
+        """Begin near an identity, or the best linear map of each task, solved for `tiles` tiles."""
+        _, clean, _ = self.encoded(drawn(self.photographs, _FIT_BATCH, self.network, self.kinds, (seed, 1)))
         torch.manual_seed(seed)
         self.module.start_from(clean.flatten(0, 1), place_words(self.llm, self.network.num_tokens))
-        if not self.network.aligned:  # which starts as an identity
-            states, wanted = [], []
-            for batch in batches:
-                damaged, clean, tasks = self.encoded(batch)
-                states.append(self.answer(damaged, tasks, clean).states.flatten(0, 1))
-                wanted.append(clean.flatten(0, 1))
-            self.module.fit_out(torch.cat(states), torch.cat(wanted))
+        if self.module.skip is not None:
+            self.solve_skip(self.module.skip, tiles, seed)
+        self.solve_out(tiles, seed)
         self.average = {key: value.detach().clone() for key, value in self.learned().items()}
 
-    def _batch(self, seed: tuple[int, ...]) -> Damaged:
-        return self.photographs.damaged(_FIT_BATCH, self.network.tile_px, self.kinds, np.random.default_rng(seed))
+    @torch.no_grad()
+    def solve_out(self, tiles: int, seed: int) -> None:
+        """Change every layer out by the least-squares map from hidden states to what it lacks, on tiles of its task."""
+        for place, kind in enumerate(self.kinds):
+            rows, missing, weights = [], [], []
+            for number in range(-(-tiles // _FIT_BATCH)):
+                seeds = (seed, 4, TASKS.index(kind), number)
+                batch = drawn(self.photographs, _FIT_BATCH, self.network, (kind,), seeds)
+                damaged, clean, _ = self.encoded(batch)
+                tasks = torch.full((len(damaged),), place, device=self.device)
+                answer = self.answer(damaged, tasks, self.given(damaged, clean, tasks), texts=0)
+                rows.append(answer.states.flatten(0, 1))
+                missing.append((clean - answer.features).flatten(0, 1))
+                weights.append(importance(batch, self.network.num_tokens))
+            inputs, lacking, weight = (torch.cat(some) for some in (rows, missing, weights))
+            self.module.out.solve(place, inputs, lacking, _OUT_RIDGE, weight / weight.mean())
+
+    @torch.no_grad()
+    def given(self, damaged: Tensor, clean: Tensor, tasks: Tensor) -> Tensor:
+        """What stands where restored tokens will: true ones, or, for the objective "pixels", the branch's own."""
+        if self.config.objective == "features":
+            return clean
+        return self.answer(damaged, tasks, damaged, texts=0).features
 
 
-def chosen_tasks(names: str) -> tuple[str, ...]:
-    """Tasks named with commas; all of them for "".
+def importance(batch: Damaged, num_tokens: int) -> Tensor:
+    """float[B * N], 1 on average: the error of a token counts by how little its picture is damaged, as in PSNR."""
+    weight = 1 / (squared_error(batch.damaged, batch.clean, batch.together) + _LEAST_DAMAGE)
+    return (weight / weight.mean()).repeat_interleave(batch.together * num_tokens)
 
-    Raises:
-        ConfigError: one is unknown.
-    """
-    chosen = tuple(name.strip() for name in names.split(",") if name.strip()) or TASKS
-    for name in chosen:
-        if name not in TASKS:
-            raise ConfigError(f"tasks: expected some of {', '.join(TASKS)}, got {name!r}")
-    return chosen
+
+def drawn(
+    photographs: Photographs, tiles: int, network: RestoreConfig, kinds: tuple[str, ...], seed: tuple[int, ...]
+) -> Damaged:
+    """About so many tiles, four of a picture in a row where pictures have room; one each where geometry is learnt."""
+    rng = np.random.default_rng(seed)
+    side = 1 if set(kinds) - set(KINDS) else min(_SIDE, photographs.size_px // network.tile_px)
+    pictures = photographs.damaged(max(1, tiles // side**2), side * network.tile_px, kinds, rng)
+    return pictures.cut(network.tile_px)

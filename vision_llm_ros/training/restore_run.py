@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig, from_mapping
-from vision_llm_ros.errors import ConfigError, WeightsError
+from vision_llm_ros.errors import WeightsError
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.loop import CHECKPOINT
-from vision_llm_ros.training.run_folder import SETTINGS, check_alike
+from vision_llm_ros.training.run_folder import SETTINGS, check_alike, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
 SYSTEM = "restore"
@@ -38,7 +38,7 @@ def write_settings(run: Path, config: RestoreConfig, train: RestoreTrainConfig, 
     Raises:
         ConfigError: the run has another network, or the stage other settings.
     """
-    known = _read(run) if (run / SETTINGS).is_file() else {"system": SYSTEM, "network": None, "stages": {}}
+    known = _settings(run) if (run / SETTINGS).is_file() else {"system": SYSTEM, "network": None, "stages": {}}
     now = json.loads(json.dumps({"network": dataclasses.asdict(config), "stage": dataclasses.asdict(train)}))
     check_alike(run, known["network"] or {}, now["network"])
     check_alike(run, known["stages"].get(train.stage, {}), now["stage"])
@@ -53,7 +53,7 @@ def read_network(run: Path) -> RestoreConfig:
     Raises:
         ConfigError: no run, or its settings are damaged.
     """
-    return from_mapping(RestoreConfig, _read(run)["network"], str(run / SETTINGS))
+    return from_mapping(RestoreConfig, _settings(run)["network"], str(run / SETTINGS))
 
 
 def learnt(run: Path) -> dict[str, Tensor]:
@@ -98,7 +98,7 @@ def export(run: Path, out: Path, text: str = "") -> weights.Manifest[RestoreConf
         ConfigError: no run.
         WeightsError: a stage is missing.
     """
-    values = _read(run)
+    values = _settings(run)
     missing = [stage for stage in NEEDS if stage not in _SERVED_WITHOUT and not (run / stage / CHECKPOINT).is_file()]
     if missing:
         raise WeightsError(f"{run} has not learnt {', '.join(missing)}; train these stages before the export")
@@ -109,12 +109,5 @@ def export(run: Path, out: Path, text: str = "") -> weights.Manifest[RestoreConf
     return weights.save(out, config, tensors, ("restore",), notes)
 
 
-def _read(run: Path) -> dict[str, Any]:
-    path = run / SETTINGS
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["system"] != SYSTEM or not isinstance(values["stages"], dict):
-            raise ConfigError(f"{run} is a run of {values['system']!r}, not of {SYSTEM!r}; name another folder")
-        return dict(values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is missing or damaged ({error!r}); name the folder of a run") from error
+def _settings(run: Path) -> dict[str, Any]:
+    return kept_settings(run, (SYSTEM,), ("network", "stages", "about"))
