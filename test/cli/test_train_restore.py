@@ -47,7 +47,7 @@ def test_every_stage_learns_and_the_run_is_exported(
 ) -> None:
     assert main([*command, "--stage=language"]) != 0
     assert "builds on stage autoencoder" in capsys.readouterr().err
-    for stage in ("masked", "autoencoder", "detail", "estimator", "language", "blend"):
+    for stage in ("masked", "autoencoder", "detail", "estimator", "language", "readout", "blend"):
         assert main([*command, f"--stage={stage}"]) == 0, stage
     assert main([*command, "--stage=detail"]) != 0
     assert "already holds stage detail; add --resume" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from vision_llm_ros.model.autoencoder import MaskedAutoencoder, patchify, unpatc
 from vision_llm_ros.model.damage import NUM_STATISTICS, DamageEstimator
 from vision_llm_ros.model.detail import KINDS, DetailNet, fill_holes, find_holes
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, least_squares, place_words
+from vision_llm_ros.model.restoration import TASKS, LanguageRestorer, place_words
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.model.tiles import Tiling
 
@@ -153,33 +153,24 @@ def test_every_task_has_a_linear_map_of_its_own(llm: LanguageModel) -> None:
     branch = LanguageRestorer(replace(CONFIG, aligned=True), llm.width)
     branch.start_from(features(4).flatten(0, 1), place_words(llm, CONFIG.num_tokens))
     assert branch.skip is not None
-    inputs, deblur = torch.randn(200, CONFIG.width), branch.place("deblur")
-    branch.skip.solve(deblur, inputs, inputs + 1, 1e-9)  # beside the identity it starts as
+    inputs, deblur, even = torch.randn(200, CONFIG.width), branch.place("deblur"), torch.ones(200)
+    branch.skip.solve(deblur, inputs, 2 * inputs + 1, even, 1e-9, even)
     damaged, tasks = features(2), torch.tensor([deblur, branch.place("denoise")])
-    for answer in (branch.generate(llm, damaged, tasks), branch.at_once(llm, damaged, tasks).features):
+    strong = torch.ones(2)
+    for answer in (branch.generate(llm, damaged, tasks, strong), branch.at_once(llm, damaged, tasks, strong).features):
         assert torch.allclose(answer, torch.stack([2 * damaged[0] + 1, damaged[1]]), atol=1e-4)
 
 
 def test_the_text_is_learnt_from_as_many_tiles_as_asked_for(llm: LanguageModel, branch: LanguageRestorer) -> None:
     damaged, tasks, given = features(3), torch.tensor([0, 1, 2]), features(3, 1)
-    whole, none = (branch(llm, damaged, tasks, given, texts) for texts in (None, 0))
+    whole, none = (branch(llm, damaged, tasks, given, texts=texts) for texts in (None, 0))
     assert torch.allclose(whole.features, none.features)
     assert float(none.text_loss) == 0
     each = [branch(llm, damaged[i : i + 1], tasks[i : i + 1], given[i : i + 1]).text_loss for i in range(3)]
     assert torch.allclose(whole.text_loss, torch.stack(each).mean(), atol=1e-4)
-    assert torch.allclose(branch(llm, damaged, tasks, given, 2).text_loss, torch.stack(each[:2]).mean(), atol=1e-4)
-
-
-def test_least_squares_find_the_map_and_heed_importance() -> None:
-    inputs, weight, bias = torch.randn(200, 5), torch.randn(5, 3), torch.randn(3)
-    wanted = inputs @ weight + bias
-    solved, offset = least_squares(inputs, wanted, 1e-9)
-    assert torch.allclose(solved, weight, atol=1e-4)
-    assert torch.allclose(offset, bias, atol=1e-4)
-    wrong = wanted.clone()
-    wrong[:100] = 0
-    heeded, _ = least_squares(inputs, wrong, 1e-9, torch.cat([torch.zeros(100), torch.full((100,), 2.0)]))
-    assert torch.allclose(heeded, weight, atol=1e-4)
+    assert torch.allclose(
+        branch(llm, damaged, tasks, given, texts=2).text_loss, torch.stack(each[:2]).mean(), atol=1e-4
+    )
 
 
 def test_at_once_every_token_sees_every_other_and_none_its_place(llm: LanguageModel, branch: LanguageRestorer) -> None:

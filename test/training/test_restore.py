@@ -160,18 +160,20 @@ def test_stages_learn_resume_and_travel(
     again = LanguageLoop(module, llm, visual, photographs, CONFIG, stage("language"), run / "language", CPU)
     assert again.resume()
     assert again.step == 2
+    restore_run.save_solved(run, restore_run.READOUT, solved := again.read_out(16))
+    assert sorted(solved) == ["language.out.bias", "language.out.weight"]
 
     blend = restore_blend.fit_blend(restorer.eval(), llm, photographs, 16)
-    assert list(blend) == ["weight", "alone"]
+    assert list(blend) == ["blend.weight", "blend.alone"]
     assert all(share.shape == (len(TASKS),) for share in blend.values())
     assert all(float(share.min()) >= 0 and float(share.max()) <= 1 for share in blend.values())
-    assert blend["alone"][TASKS.index("flip")] == 1
-    restore_run.save_blend(run, blend)
+    assert blend["blend.alone"][TASKS.index("flip")] == 1
+    restore_run.save_solved(run, restore_run.BLEND, blend)
     manifest = restore_run.export(run, tmp_path / "restore", "tiny")
     names = ("autoencoder", "blend", "detail", "estimator", "language")
     assert sorted(manifest.files) == [f"{name}.safetensors" for name in names]
-    filled = restore_run.fill(Restorer(CONFIG, llm.width), run)
-    assert all(torch.equal(filled.blend[name], share) for name, share in blend.items())
+    filled = restore_run.fill(Restorer(CONFIG, llm.width), run).learned()
+    assert all(torch.equal(filled[name], tensor) for name, tensor in (blend | solved).items())
 
 
 @pytest.mark.parametrize(("right", "wanted"), [(True, 1.0), (False, 0.0)])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vision_llm_ros.training.restore_data import Photographs
 
 HELP = "restoration of noisy, blurred, rainy or holed pictures"
-_BLEND = "blend"
+_READOUT, _BLEND = "readout", "blend"
 _NETWORK = tuple(entry.name for entry in dataclasses.fields(RestoreConfig) if entry.name != "name")
 _LEARNING = tuple(
     entry.name for entry in dataclasses.fields(RestoreTrainConfig) if entry.name not in ("stage", "betas")
@@ -32,7 +32,8 @@ _RUNTIME = ("device", "threads")
 _DESCRIPTION = (
     "Learn restoration from clean photographs, which are damaged on the way: the visual module (stages masked and "
     "autoencoder), the residual path (detail), the estimator of damage, the language branch around an untouched "
-    "language model (language), and how far the branch is trusted (blend). All stages share one run folder."
+    "language model (language), its layers out solved anew by least squares (readout), and how far the branch is "
+    "trusted (blend). All stages share one run folder."
 )
 
 
@@ -41,14 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     told = "folder of clean photographs, or a text file that names one a line"
     parser.add_argument("--photographs", type=Path, required=True, metavar="LIST", help=told)
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--stage", choices=(*_STAGES, _BLEND), required=True, help="what to learn now")
+    parser.add_argument("--stage", choices=(*_STAGES, _READOUT, _BLEND), required=True, help="what to learn now")
     parser.add_argument("--preset", default="nano", help="preset whose language model is used (default: nano)")
     parser.add_argument(
         "--start-tiles",
         type=int,
         default=400,
         metavar="N",
-        help="tiles or squares measured by stages language, estimator and blend before they learn",
+        help="tiles or squares of each kind measured by stages language and estimator before they learn, and by stages "
+        "readout and blend",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the stage's last checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -68,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     runtime = given_settings(args, RuntimeConfig, _RUNTIME)
     device = choose_device(runtime.device)
     set_threads(runtime)
-    if args.stage == _BLEND:
-        return _blend(args, network, device)
+    if args.stage in (_READOUT, _BLEND):
+        restore_run.require(args.out, args.stage)
+        return (_read_out if args.stage == _READOUT else _blend)(args, network, device)
     train = given_settings(args, RestoreTrainConfig, _LEARNING, stage=args.stage)
     if (args.out / args.stage / CHECKPOINT).is_file() and not args.resume:
         raise ConfigError(f"{args.out} already holds stage {args.stage}; add --resume, or name another --out")
@@ -119,20 +122,32 @@ def _loop(
     return simple
 
 
+def _read_out(args: argparse.Namespace, network: RestoreConfig, device: torch.device) -> int:
+    from vision_llm_ros.training import restore_run
+    from vision_llm_ros.training.restore_language import LanguageLoop
+
+    train = given_settings(args, RestoreTrainConfig, _LEARNING)
+    llm, restorer = _network(args, network)
+    photographs, folder = _photographs(args, train), args.out / _READOUT
+    loop = LanguageLoop(restorer.language, llm, restorer.autoencoder, photographs, network, train, folder, device)
+    restore_run.save_solved(args.out, restore_run.READOUT, loop.read_out(args.start_tiles, train.seed))
+    print(f"{args.out}: layers out of {', '.join(loop.kinds)} solved on {args.start_tiles} tiles each")
+    return 0
+
+
 def _blend(args: argparse.Namespace, network: RestoreConfig, device: torch.device) -> int:
     from vision_llm_ros.model.detail import KINDS
     from vision_llm_ros.model.restoration import TASKS
     from vision_llm_ros.training import restore_run
     from vision_llm_ros.training.restore_blend import fit_blend
 
-    restore_run.require(args.out, _BLEND)
     train = given_settings(args, RestoreTrainConfig, _LEARNING)
     llm, restorer = _network(args, network)
     blend = fit_blend(restorer.to(device).eval(), llm.to(device).eval(), _photographs(args, train), args.start_tiles)
-    restore_run.save_blend(args.out, blend)
+    restore_run.save_solved(args.out, restore_run.BLEND, blend)
     print(f"{args.out}: share of what the language branch says, by kind of damage")
     for kind in KINDS:
-        beside, alone = (float(blend[name][TASKS.index(kind)]) for name in ("weight", "alone"))
+        beside, alone = (float(blend[f"blend.{name}"][TASKS.index(kind)]) for name in ("weight", "alone"))
         print(f"  {kind}: {beside:.2f} beside the residual path, {alone:.2f} alone")
     return 0
 
@@ -144,7 +159,7 @@ def _network(args: argparse.Namespace, network: RestoreConfig) -> tuple[Language
     from vision_llm_ros.training import restore_run
 
     preset: ModelConfig = load_preset(args.preset)
-    deep = network.llm_layers if args.stage in ("language", _BLEND) else 1
+    deep = network.llm_layers if args.stage in ("language", _READOUT, _BLEND) else 1
     llm = LanguageModel(preset.llm, preset.llm_revision, deep, preset.llm_quantization)
     return llm, restore_run.fill(Restorer(network, llm.width), args.out)
 

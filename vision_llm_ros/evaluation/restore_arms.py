@@ -27,12 +27,12 @@ from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.restore_data import Damaged, Photographs, psnr
 from vision_llm_ros.training.restore_experts import Expert, ExpertLoop, MLPExpert, TransformerExpert
-from vision_llm_ros.training.restore_language import LanguageLoop, drawn
+from vision_llm_ros.training.restore_language import LanguageLoop, drawn, strengths_of
 
 logger = logging.getLogger(__name__)
 
 _DRAWS = 2000
-Answer = Callable[[Tensor], Tensor]
+Answer = Callable[[Tensor, Tensor], Tensor]
 Progress = Callable[[str, int], Callable[[int, dict[str, float]], None]]
 
 
@@ -84,13 +84,13 @@ def _measured(
 ) -> dict[str, Any]:
     exam = drawn(ground.held_out, ground.tiles, ground.network, (task,), (ground.train.seed, 17, TASKS.index(task)))
     damaged, clean = _encode(ground, exam.damaged), _encode(ground, exam.clean)
-    base = _psnr(ground, damaged, exam)
+    base, strengths = _psnr(ground, damaged, exam), strengths_of(exam).to(ground.device)
     rows = []
     for arm in arms:
         learnt = tasks if arm.endswith("joint") else (task,)
         answer, parameters = _learn(ground, task, learnt, arm, progress)
         with torch.no_grad():
-            values = base if arm == "reconstruction" else _psnr(ground, answer(damaged), exam)
+            values = base if arm == "reconstruction" else _psnr(ground, answer(damaged, strengths), exam)
         rows.append({"name": arm, "psnr": _mean(values), **_gain(values - base), "parameters": parameters})
         logger.info("%s %s: %.2f dB", task, arm, rows[-1]["psnr"])
     return {"task": task, "ceiling_psnr": _mean(_psnr(ground, clean, exam)), "arms": rows}
@@ -99,7 +99,7 @@ def _measured(
 def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progress: Progress) -> tuple[Answer, int]:
     """What an arm makes of a task after learning some, and its number of parameters."""
     if arm == "reconstruction":
-        return lambda damaged: damaged, 0
+        return lambda damaged, strengths: damaged, 0
     torch.manual_seed(ground.train.seed)
     ground = replace(ground, network=replace(ground.network, tasks=",".join(learnt)))
     train, folder = ground.train, ground.folder / "+".join(learnt) / arm
@@ -118,11 +118,11 @@ def _learn(ground: Ground, task: str, learnt: tuple[str, ...], arm: str, progres
     _run(loop, progress, lambda: loop.start(ground.start_tiles, ground.train.seed))
     place = module.place(task)
 
-    def answer(damaged: Tensor) -> Tensor:
+    def answer(damaged: Tensor, strengths: Tensor) -> Tensor:
         tasks = torch.full((len(damaged),), place, device=damaged.device)
         if at_once:
-            return module.at_once(llm, damaged, tasks).features
-        return module.generate(llm, damaged, tasks)
+            return module.at_once(llm, damaged, tasks, strengths).features
+        return module.generate(llm, damaged, tasks, strengths)
 
     return answer, _count(module)
 

@@ -10,8 +10,9 @@ off the hidden state before it and fed back as the next input, as a word would b
 The authors train a set for every task. Here tasks share the layer in, and each has a layer out of its own.
 
 `RestoreConfig.aligned` departs further: the input that r is read off also holds the damaged token of the same place,
-and a linear map of that token, one a task, is added to what is read. So the language model needs not learn to find and
-copy a token, and the start is the best linear map; it learns what a linear map cannot know.
+and a linear map of that token, one a task, is added to what is read; its diagonal follows the strength of the damage.
+So the language model needs not learn to find and copy a token, and the start is the best linear map; it learns what a
+linear map cannot know.
 
 Source: LM4LV, section "Method".
 """
@@ -27,6 +28,7 @@ from torch.nn import functional
 from vision_llm_ros.config import RestoreConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.task_linear import StrengthLinear, TaskLinear
 
 TASKS = ("denoise", "deblur", "pepper", "derain", "mask", "rotate", "flip", "repeat")
 OPENING, MIDDLE, ANSWER, CLOSING = "### Human: <Img>", "</Img>", "\n### Assistant:", "</Img>\n###"
@@ -49,33 +51,6 @@ class Answer:
     text_loss: Tensor
 
 
-class TaskLinear(nn.Module):
-    """A linear layer for each of some tasks."""
-
-    def __init__(self, tasks: int, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter((2 * torch.rand(tasks, inputs, outputs) - 1) * inputs**-0.5)
-        self.bias = nn.Parameter(torch.zeros(tasks, outputs))
-
-    def forward(self, inputs: Tensor, tasks: Tensor) -> Tensor:
-        """float[B, N, I] of the tasks int[B] to float[B, N, O]."""
-        by_every_task = torch.einsum("bni,tio->tbno", inputs, self.weight)
-        chosen = by_every_task[tasks, torch.arange(len(inputs), device=inputs.device)]
-        return chosen + self.bias[tasks].unsqueeze(1)
-
-    @torch.no_grad()
-    def solve(self, task: int, inputs: Tensor, missing: Tensor, ridge: float, importance: Tensor | None = None) -> None:
-        """Change a task's layer by what maps inputs float[M, I] to what it lacks, float[M, O], with least squares.
-
-        Args:
-            ridge: weight of the squared change, in mean squares of the inputs, beside the mean squared error.
-            importance: float[M], of each row's squared error, 1 on average.
-        """
-        weight, bias = least_squares(inputs, missing, ridge * float(inputs.square().mean()), importance)
-        self.weight[task] += weight
-        self.bias[task] += bias
-
-
 class LanguageRestorer(nn.Module):
     """All that is learnt of the language branch: a linear layer in, one out a task, and the task tokens.
 
@@ -91,7 +66,7 @@ class LanguageRestorer(nn.Module):
         self.into, self.out = nn.Linear(config.width, llm_width), TaskLinear(len(self.known), llm_width, config.width)
         self.tasks = nn.Parameter(torch.zeros(len(self.known), config.task_tokens, llm_width))
         self.beside = nn.Linear(config.width, llm_width, bias=False) if config.aligned else None
-        self.skip = TaskLinear(len(self.known), config.width, config.width) if config.aligned else None
+        self.skip = StrengthLinear(len(self.known), config.width) if config.aligned else None
 
     def place(self, task: str) -> int:
         """The task's place in `known`.
@@ -125,17 +100,23 @@ class LanguageRestorer(nn.Module):
             return
         self.beside.weight.zero_()
         self.beside.weight[:, :content] = torch.linalg.qr(torch.randn_like(axes))[0] * scale
-        self.skip.weight.copy_(torch.eye(self.skip.weight.shape[-1]))
-        self.skip.bias.zero_()
+        self.skip.reset()
 
     def forward(
-        self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, given: Tensor, texts: int | None = None
+        self,
+        llm: LanguageModel,
+        damaged: Tensor,
+        tasks: Tensor,
+        given: Tensor,
+        strengths: Tensor | None = None,
+        texts: int | None = None,
     ) -> Answer:
         """One pass over the whole chat, given tokens standing where the restored ones would (teacher forcing).
 
         Args:
             damaged, given: float[B, N, D].
             tasks: int[B], places in `known`.
+            strengths: float[B], 0..1, of the damage; None means the weakest.
             texts: how many of the batch the loss of the answer's plain text is reckoned for, None means all; it is
                 the same text for every tile, and a large vocabulary makes it dear.
         """
@@ -147,7 +128,7 @@ class LanguageRestorer(nn.Module):
         start = head.shape[1] - 1  # the state before the answer's first word
         first = start + len(opens)
         seen = states[:, first : first + self.num_tokens]
-        read, texts = self._read(seen, damaged, tasks), len(damaged) if texts is None else texts
+        read, texts = self._read(seen, damaged, tasks, strengths), len(damaged) if texts is None else texts
         if not texts:
             return Answer(read, seen, seen.new_zeros(()))
         after = states[:texts, first + self.num_tokens :]
@@ -155,12 +136,13 @@ class LanguageRestorer(nn.Module):
         wanted = torch.cat([opens, closes]).repeat(len(after))
         return Answer(read, seen, functional.cross_entropy(logits, wanted))
 
-    def at_once(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Answer:
+    def at_once(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, strengths: Tensor | None = None) -> Answer:
         """All tokens in one pass, each read off its own place: no causal mask, no positions (the paper's "ViT-LLM").
 
         Args:
             damaged: float[B, N, D].
             tasks: int[B], places in `known`.
+            strengths: float[B], see `forward`.
         """
         embeds = self._question(llm, damaged, tasks)
         batch, length = embeds.shape[:2]
@@ -170,15 +152,23 @@ class LanguageRestorer(nn.Module):
         with llm.using(None, self.depth):
             states, _ = llm.run(embeds, places, attend)
         seen = states[:, first : first + self.num_tokens]
-        return Answer(self._read(seen, damaged, tasks), seen, seen.new_zeros(()))
+        return Answer(self._read(seen, damaged, tasks, strengths), seen, seen.new_zeros(()))
 
     @torch.no_grad()
-    def generate(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor, cached: bool = True) -> Tensor:
+    def generate(
+        self,
+        llm: LanguageModel,
+        damaged: Tensor,
+        tasks: Tensor,
+        strengths: Tensor | None = None,
+        cached: bool = True,
+    ) -> Tensor:
         """Restore token after token.
 
         Args:
             damaged: float[B, N, D].
             tasks: int[B], places in `known`.
+            strengths: float[B], see `forward`.
             cached: keep keys and values; without, the whole chat is read again for every token (the reference).
         Returns:
             float[B, N, D].
@@ -196,7 +186,7 @@ class LanguageRestorer(nn.Module):
                     state = llm.advance(*causal(unread, chat.shape[1] - unread.shape[1]), cache)[:, -1:]
                 else:
                     state = llm.run(*causal(chat))[0][:, -1:]
-                restored.append(self._read(state, here, tasks))
+                restored.append(self._read(state, here, tasks, strengths))
                 last, unread = self.into(restored[-1]), chat[:, :0]
         return torch.cat(restored, 1)
 
@@ -206,10 +196,13 @@ class LanguageRestorer(nn.Module):
             return inputs
         return inputs + functional.pad(self.beside(damaged), (0, 0, start, inputs.shape[1] - start - damaged.shape[1]))
 
-    def _read(self, states: Tensor, damaged: Tensor, tasks: Tensor) -> Tensor:
+    def _read(self, states: Tensor, damaged: Tensor, tasks: Tensor, strengths: Tensor | None) -> Tensor:
         """Restored tokens float[B, N, D] off hidden states float[B, N, W]."""
         read: Tensor = self.out(states, tasks)
-        return read if self.skip is None else read + self.skip(damaged, tasks)
+        if self.skip is None:
+            return read
+        strengths = damaged.new_zeros(len(damaged)) if strengths is None else strengths
+        return read + self.skip(damaged, tasks, strengths)  # type: ignore[no-any-return]
 
     def _question(self, llm: LanguageModel, damaged: Tensor, tasks: Tensor) -> Tensor:
         """float[B, T, W]: the chat up to the answer."""
@@ -242,22 +235,6 @@ def chosen_tasks(names: str) -> tuple[str, ...]:
         if name not in TASKS:
             raise ConfigError(f"tasks: expected some of {', '.join(TASKS)}, got {name!r}")
     return chosen
-
-
-def least_squares(
-    inputs: Tensor, wanted: Tensor, ridge: float, importance: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """The weight float[D, E] and bias float[E] that map inputs float[M, D] to wanted float[M, E] with least error.
-
-    Args:
-        ridge: weight of the squared weights beside the mean squared error.
-        importance: float[M], of each row's squared error, 1 on average.
-    """
-    rows = functional.pad(inputs, (0, 1), value=1.0).double()
-    weighed = rows if importance is None else rows * importance.double().unsqueeze(1)
-    square = weighed.T @ rows + ridge * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    solved = torch.linalg.solve(square, weighed.T @ wanted.double()).float()
-    return solved[:-1], solved[-1]
 
 
 def causal(embeds: Tensor, past: int = 0) -> tuple[Tensor, Tensor, Tensor]:

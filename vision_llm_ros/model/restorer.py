@@ -59,7 +59,7 @@ class Restorer(nn.Module):
         """
         tiling, share = self._tiling(image), self.blend["alone"][TASKS.index(task)]
         damaged = self.autoencoder.encode(tiling.cut(image))
-        features = damaged + share * (self._speak(llm, damaged, task) - damaged)
+        features = damaged + share * (self._speak(llm, damaged, task, image) - damaged)
         return tiling.join(self.autoencoder.decode(features), task).clamp(0, 1)
 
     def restore(self, llm: LanguageModel | None, image: Tensor, kind: str) -> Tensor:
@@ -75,7 +75,7 @@ class Restorer(nn.Module):
         if llm is None or not self.speaks(kind):
             return detailed.clamp(0, 1)  # type: ignore[no-any-return]
         tiling = self._tiling(image)
-        said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind)
+        said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind, image)
         tiles = tiling.cut(detailed)
         changed = self.blended(tiles, said, float(weight))
         return (detailed + tiling.join(changed - tiles)).clamp(0, 1)  # type: ignore[no-any-return]
@@ -100,9 +100,10 @@ class Restorer(nn.Module):
         tiling = Tiling(size_wh_px[::-1], self.config.tile_px, self.config.overlap_px)
         return len(tiling.corners) * self.config.num_tokens
 
-    def _speak(self, llm: LanguageModel, features: Tensor, task: str) -> Tensor:
+    def _speak(self, llm: LanguageModel, features: Tensor, task: str, image: Tensor) -> Tensor:
         tasks = torch.full((len(features),), self.language.place(task), device=features.device)
-        return self.language.generate(llm, features, tasks)
+        strength = self.estimate(image)[KINDS.index(task)] if task in KINDS else features.new_zeros(())
+        return self.language.generate(llm, features, tasks, strength.expand(len(features)))
 
     def _tiling(self, image: Tensor) -> Tiling:
         return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, self.config.overlap_px)

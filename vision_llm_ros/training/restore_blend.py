@@ -13,7 +13,7 @@ from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.restore_data import Photographs, psnr
-from vision_llm_ros.training.restore_language import drawn
+from vision_llm_ros.training.restore_language import drawn, strengths_of
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
 _BATCH = 16
@@ -43,15 +43,15 @@ def fit_blend(
     Args:
         tiles: how many choose the share of each kind; as many again must confirm that it gains 0.05 dB, else it is 0.
     Returns:
-        the `Restorer.blend`, each float[tasks], 0..1: "weight" beside the residual path, "alone" beside the
-        reconstruction; 0 and 1 for tasks that the residual path does not know.
+        "blend.weight" beside the residual path and "blend.alone" beside the reconstruction (`Restorer.blend`), each
+        float[tasks], 0..1; 0 and 1 for tasks that the residual path does not know.
     """
     weight, alone = torch.zeros(len(TASKS)), torch.ones(len(TASKS))
     for kind in KINDS:
         halves = [_look(restorer, llm, photographs, kind, tiles, (seed, 2 + half)) for half in (0, 1)]
         weight[TASKS.index(kind)] = _share(halves, lambda seen, share: _beside(restorer, seen, share))
         alone[TASKS.index(kind)] = _share(halves, lambda seen, share: _alone(restorer, seen, share))
-    return {"weight": weight, "alone": alone}
+    return {"blend.weight": weight, "blend.alone": alone}
 
 
 def _look(
@@ -65,7 +65,7 @@ def _look(
         batch = drawn(photographs, _BATCH, restorer.config, (kind,), (*seed, number))
         pixels = batch.damaged.to(device)
         damaged, detailed = encode(pixels), restorer.detail(pixels, places).clamp(0, 1)
-        said = restorer.language.generate(llm, damaged, tasks)
+        said = restorer.language.generate(llm, damaged, tasks, strengths_of(batch).to(device))
         seen.append(_Seen(batch.clean.to(device), detailed, damaged, said, batch.together))
     return seen
 

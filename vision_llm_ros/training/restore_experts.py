@@ -8,9 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vision_llm_ros.model.restoration import TaskLinear
+from vision_llm_ros.model.task_linear import StrengthLinear
 from vision_llm_ros.training.restore_data import Damaged
-from vision_llm_ros.training.restore_language import FeatureLoop
+from vision_llm_ros.training.restore_language import FeatureLoop, strengths_of
 
 
 class Expert(nn.Module):
@@ -18,13 +18,12 @@ class Expert(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.skip = TaskLinear(1, width, width)
-        self.skip.weight.data.copy_(torch.eye(width))
+        self.skip = StrengthLinear(1, width)
 
-    def forward(self, damaged: Tensor) -> Tensor:
-        """float[B, N, D] to float[B, N, D]."""
+    def forward(self, damaged: Tensor, strengths: Tensor) -> Tensor:
+        """float[B, N, D] damaged with strengths float[B] to float[B, N, D]."""
         task = torch.zeros(len(damaged), dtype=torch.long, device=damaged.device)
-        return self.skip(damaged, task) + self.added(damaged)  # type: ignore[no-any-return]
+        return self.skip(damaged, task, strengths) + self.added(damaged)  # type: ignore[no-any-return]
 
     def added(self, damaged: Tensor) -> Tensor:
         """Nothing: a linear map alone."""
@@ -77,4 +76,4 @@ class ExpertLoop(FeatureLoop):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, _ = self.encoded(batch)
-        return self.error(self.module(damaged), clean, batch)
+        return self.error(self.module(damaged, strengths_of(batch).to(self.device)), clean, batch)

@@ -28,15 +28,16 @@ from vision_llm_ros.model.restoration import (
     TASKS,
     Answer,
     LanguageRestorer,
-    TaskLinear,
     chosen_tasks,
     place_words,
 )
+from vision_llm_ros.model.task_linear import StrengthLinear
 from vision_llm_ros.training.restore import StageLoop
 from vision_llm_ros.training.restore_data import Damaged, Photographs, squared_error
 
 _FIT_BATCH = 16
 _SIDE = 2  # tiles along a side of a picture
+_SOLVED = ("language.out.", "language.skip.")
 _RIDGE, _OUT_RIDGE, _LEAST_DAMAGE = 5e-4, 1e-2, 1e-3
 _FLOOR = 1e-4  # squared error of pixels below which a tile is good enough
 _TEXT_WEIGHT: dict[str, float] = {"features": 1.0, "pixels": 0.02}
@@ -91,13 +92,15 @@ class FeatureLoop(StageLoop):
         return pixels, {"error": float(pixels.detach())}
 
     @torch.no_grad()
-    def solve_skip(self, skip: TaskLinear, tiles: int, seed: int) -> None:
-        """Make identities the linear maps of damaged tokens that restore best, where geometry is not learnt."""
+    def solve_skip(self, skip: StrengthLinear, tiles: int, seed: int) -> None:
+        """Make the maps of damaged tokens those that restore best, where geometry is not learnt."""
         for place, kind in ((place, kind) for place, kind in enumerate(self.kinds) if kind in KINDS):
             batch = drawn(self.photographs, tiles, self.network, (kind,), (seed, 3, TASKS.index(kind)))
             damaged, clean, _ = self.encoded(batch)
-            missing = (clean - damaged).flatten(0, 1)
-            skip.solve(place, damaged.flatten(0, 1), missing, _RIDGE, importance(batch, self.network.num_tokens))
+            number = self.network.num_tokens
+            strengths = strengths_of(batch).to(self.device).repeat_interleave(number)
+            weights = importance(batch, number).to(self.device)
+            skip.solve(place, damaged.flatten(0, 1), clean.flatten(0, 1), strengths, _RIDGE, weights)
 
 
 class LanguageLoop(FeatureLoop):
@@ -132,8 +135,9 @@ class LanguageLoop(FeatureLoop):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, tasks = self.encoded(batch)
-        given = self.given(damaged, clean, tasks)
-        answer = self.answer(damaged, tasks, given, _TEXTS[self.config.objective])
+        strengths = strengths_of(batch).to(self.device)
+        given = self.given(damaged, clean, tasks, strengths)
+        answer = self.answer(damaged, tasks, given, strengths, _TEXTS[self.config.objective])
         error, parts = self.error(answer.features, clean, batch)
         text = answer.text_loss * _TEXT_WEIGHT[self.config.objective]
         return error + text, {"text": float(answer.text_loss.detach()), **parts}
@@ -149,11 +153,13 @@ class LanguageLoop(FeatureLoop):
             {"params": [self.module.tasks], "lr": rate * 3},
         ]
 
-    def answer(self, damaged: Tensor, tasks: Tensor, given: Tensor, texts: int | None = None) -> Answer:
+    def answer(
+        self, damaged: Tensor, tasks: Tensor, given: Tensor, strengths: Tensor, texts: int | None = None
+    ) -> Answer:
         """What is learnt: the chat with tokens given in the places of the restored ones, or all tokens at once."""
         if self.at_once:
-            return self.module.at_once(self.llm, damaged, tasks)
-        return self.module(self.llm, damaged, tasks, given, texts)  # type: ignore[no-any-return]
+            return self.module.at_once(self.llm, damaged, tasks, strengths)
+        return self.module(self.llm, damaged, tasks, given, strengths, texts)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def start(self, tiles: int, seed: int = 0) -> None:
@@ -161,14 +167,24 @@ class LanguageLoop(FeatureLoop):
         _, clean, _ = self.encoded(drawn(self.photographs, _FIT_BATCH, self.network, self.kinds, (seed, 1)))
         torch.manual_seed(seed)
         self.module.start_from(clean.flatten(0, 1), place_words(self.llm, self.network.num_tokens))
-        if self.module.skip is not None:
-            self.solve_skip(self.module.skip, tiles, seed)
-        self.solve_out(tiles, seed)
+        self.read_out(tiles, seed)
         self.average = {key: value.detach().clone() for key, value in self.learned().items()}
 
     @torch.no_grad()
-    def solve_out(self, tiles: int, seed: int) -> None:
-        """Change every layer out by the least-squares map from hidden states to what it lacks, on tiles of its task."""
+    def read_out(self, tiles: int, seed: int = 0) -> dict[str, Tensor]:
+        """Solve anew what is read off damaged tokens and hidden states, on so many tiles of each task.
+
+        Returns:
+            what was solved, by the names of `learned`.
+        """
+        self.module.out.weight.zero_()
+        self.module.out.bias.zero_()
+        if self.module.skip is not None:
+            self.solve_skip(self.module.skip, tiles, seed)
+        self._solve_out(tiles, seed)
+        return {key: value for key, value in self.learned().items() if key.startswith(_SOLVED)}
+
+    def _solve_out(self, tiles: int, seed: int) -> None:
         for place, kind in enumerate(self.kinds):
             rows, missing, weights = [], [], []
             for number in range(-(-tiles // _FIT_BATCH)):
@@ -176,19 +192,25 @@ class LanguageLoop(FeatureLoop):
                 batch = drawn(self.photographs, _FIT_BATCH, self.network, (kind,), seeds)
                 damaged, clean, _ = self.encoded(batch)
                 tasks = torch.full((len(damaged),), place, device=self.device)
-                answer = self.answer(damaged, tasks, self.given(damaged, clean, tasks), texts=0)
+                strengths = strengths_of(batch).to(self.device)
+                answer = self.answer(damaged, tasks, self.given(damaged, clean, tasks, strengths), strengths, texts=0)
                 rows.append(answer.states.flatten(0, 1))
                 missing.append((clean - answer.features).flatten(0, 1))
-                weights.append(importance(batch, self.network.num_tokens))
+                weights.append(importance(batch, self.network.num_tokens).to(self.device))
             inputs, lacking, weight = (torch.cat(some) for some in (rows, missing, weights))
             self.module.out.solve(place, inputs, lacking, _OUT_RIDGE, weight / weight.mean())
 
     @torch.no_grad()
-    def given(self, damaged: Tensor, clean: Tensor, tasks: Tensor) -> Tensor:
+    def given(self, damaged: Tensor, clean: Tensor, tasks: Tensor, strengths: Tensor) -> Tensor:
         """What stands where restored tokens will: true ones, or, for the objective "pixels", the branch's own."""
         if self.config.objective == "features":
             return clean
-        return self.answer(damaged, tasks, damaged, texts=0).features
+        return self.answer(damaged, tasks, damaged, strengths, texts=0).features
+
+
+def strengths_of(batch: Damaged) -> Tensor:
+    """float[B], 0..1, of each tile's one kind of damage; 0 for tasks that undo none."""
+    return batch.strengths.max(1).values
 
 
 def importance(batch: Damaged, num_tokens: int) -> Tensor:

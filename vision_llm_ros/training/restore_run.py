@@ -19,7 +19,7 @@ from vision_llm_ros.training.run_folder import SETTINGS, check_alike, kept_setti
 from vision_llm_ros.training.start import read_checkpoint
 
 SYSTEM = "restore"
-BLEND = "blend"
+READOUT, BLEND = "readout", "blend"
 # what a stage needs to have been learnt before it
 NEEDS: dict[str, tuple[str, ...]] = {
     "masked": (),
@@ -27,9 +27,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "detail": (),
     "estimator": (),
     "language": ("autoencoder",),
+    READOUT: ("autoencoder", "language"),
     BLEND: ("autoencoder", "detail", "language"),
 }
-_SERVED_WITHOUT = {"masked", "language", BLEND}  # stages that an export can do without
+_SERVED_WITHOUT = {"masked", "language", READOUT, BLEND}  # stages that an export can do without
 
 
 def write_settings(run: Path, config: RestoreConfig, train: RestoreTrainConfig, about: dict[str, Any]) -> None:
@@ -59,7 +60,7 @@ def read_network(run: Path) -> RestoreConfig:
 def learnt(run: Path) -> dict[str, Tensor]:
     """The averaged tensors of every stage so far, by their names in `Restorer.learned`."""
     found: dict[str, Tensor] = {}
-    for stage in ("masked", "autoencoder", "detail", "estimator", "language", BLEND):
+    for stage in NEEDS:
         if (run / stage / CHECKPOINT).is_file():
             found |= read_checkpoint(run / stage)["average"]
     return found
@@ -84,11 +85,10 @@ def require(run: Path, stage: str) -> None:
             raise WeightsError(f"Stage {stage} builds on stage {earlier}, which {run} does not hold; learn that first")
 
 
-def save_blend(run: Path, blend: dict[str, Tensor]) -> None:
-    """Keep how far the language branch is trusted (see `fit_blend`) as a stage of the run."""
-    (run / BLEND).mkdir(parents=True, exist_ok=True)
-    named = {f"blend.{key}": value for key, value in blend.items()}
-    torch.save({"stage": BLEND, "step": 0, "average": named}, run / BLEND / CHECKPOINT)
+def save_solved(run: Path, stage: str, tensors: dict[str, Tensor]) -> None:
+    """Keep as a stage of the run what is solved rather than learnt: `READOUT` or `BLEND` (see `fit_blend`)."""
+    (run / stage).mkdir(parents=True, exist_ok=True)
+    torch.save({"stage": stage, "step": 0, "average": tensors}, run / stage / CHECKPOINT)
 
 
 def export(run: Path, out: Path, text: str = "") -> weights.Manifest[RestoreConfig]:
