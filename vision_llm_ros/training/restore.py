@@ -26,6 +26,7 @@ _STARTING_TILES = 1500
 _FLOOR = 5e-5
 _SCALES = 3
 _MOST_ENLARGED = 1.5
+_CROP_PX = 64
 
 
 class StageLoop(Loop[Damaged]):
@@ -113,10 +114,14 @@ class AutoencoderLoop(StageLoop):
 
 
 class DetailLoop(StageLoop):
-    """Stage detail: the root of each tile's squared error, softened where there is next to none to undo."""
+    """Stage detail: the root of each crop's squared error, softened where there is next to none to undo."""
 
     name, parts = "detail", ("psnr",)
     module: DetailNet
+
+    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
+        rng, side = np.random.default_rng(seed), min(_CROP_PX, self.photographs.size_px)
+        return [self.photographs.damaged(self.config.batch_size, side, self.kinds, rng)]
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         restored = self.module(batch.damaged.to(self.device), batch.kinds.to(self.device))

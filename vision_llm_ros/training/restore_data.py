@@ -47,8 +47,7 @@ class Damaged:
     def cut(self, tile_px: int) -> Damaged:
         """The same in smaller tiles, those of a picture in a row; its sides must be multiples of theirs."""
         clean, damaged = (
-            patchify(pictures, tile_px).reshape(-1, 3, tile_px, tile_px)
-            for pictures in (self.clean, self.damaged)
+            patchify(pictures, tile_px).reshape(-1, 3, tile_px, tile_px) for pictures in (self.clean, self.damaged)
         )
         number = len(clean) // len(self.clean)
         kinds, strengths = (some.repeat_interleave(number, 0) for some in (self.kinds, self.strengths))
