@@ -478,12 +478,14 @@ class RouterConfig:
     lora_rank: int = setting(2, "rank of the adapter on q and v", low=1, high=512)
     lora_alpha: int = setting(4, "LoRA scale numerator", low=1, high=1024)
     lora_dropout: float = setting(0.05, "dropout inside LoRA", low=0.0, high=0.9)
-    word_width: int = setting(64, "width of a word as the reader gets it", low=4, high=1024)
-    reader_width: int = setting(44, "width of the recurrent reader, each way", low=4, high=1024)
-    hidden_width: int = setting(80, "width of the layer in which modules are told apart", low=4, high=1024)
+    word_width: int = setting(72, "width of a word as the reader gets it", low=4, high=1024)
+    reader_width: int = setting(48, "width of the recurrent reader, each way", low=4, high=1024)
+    hidden_width: int = setting(96, "width of the layer in which modules are told apart", low=4, high=1024)
     meaning_width: int = setting(384, "width of the text encoder's vectors", low=4, high=8192)
+    meaning_rank: int = setting(3, "rank of the text encoder's adapter", low=1, high=512)
     max_tokens: int = setting(96, "longer sentences are not read", low=8, high=1024)
     threshold: float = setting(0.5, "least probability of the surest reading that is believed, 0..1", low=0.0, high=1.0)
+    refuse_from: float = setting(0.35, "probability of all refusals from which a task is refused", low=0.0, high=1.0)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -493,14 +495,17 @@ class RouterConfig:
 class RouterTrainConfig(LoopConfig):
     """Learning to route."""
 
-    steps: int = setting(400, "optimizer steps", low=1)
-    batch_size: int = setting(8, "sentences a step", low=1)
+    steps: int = setting(350, "optimizer steps of the language model's adapter", low=1)
+    batch_size: int = setting(16, "sentences a step", low=1)
     learning_rate: float = setting(1.5e-3, "of everything that learns", low=0.0, high=1.0)
-    warmup_steps: int = setting(20, "linear warm-up", low=0)
+    warmup_steps: int = setting(50, "linear warm-up", low=0)
     average_decay: float = setting(0.98, "of the running average of weights that is saved", low=0.0, high=1.0)
     weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
-    fit_sentences: int = setting(7000, "sentences for the last touch of reader and heads at the export", low=1)
-    fit_steps: int = setting(1300, "optimizer steps of that", low=1)
+    meaning_steps: int = setting(650, "optimizer steps of the text encoder's adapter", low=1)
+    meaning_batch: int = setting(64, "tasks a step of it, at least", low=1)
+    meaning_rate: float = setting(2e-3, "its learning rate", low=0.0, high=1.0)
+    fit_sentences: int = setting(16000, "sentences for the last touch of reader and heads at the export", low=1)
+    fit_steps: int = setting(3500, "optimizer steps of that", low=1)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from vision_llm_ros.cli.train_route import _readers
 from vision_llm_ros.config import RouterConfig
 from vision_llm_ros.language.utterances import utterances
 from vision_llm_ros.model import weights
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.training.route import build
 from vision_llm_ros.training.route_fit import fit, look
 from vision_llm_ros.training.route_run import best_threshold
@@ -32,7 +33,7 @@ def train(preset: Path, out: Path, *options: str) -> int:
         [
             *("train", "route", "--out", str(out), "--preset", str(preset), "--quiet", "--device", "cpu"),
             *("--threads", "1", *SMALL, "--batch-size", "4", "--save-every", "2", "--fit-sentences", "12"),
-            *("--fit-steps", "3", "--meaning-width", "24", *options),
+            *("--fit-steps", "3", "--meaning-width", "24", "--meaning-steps", "3", "--meaning-batch", "10", *options),
         ]
     )
 
@@ -47,7 +48,7 @@ def test_a_run_is_resumed_exported_and_measured(
     assert train(preset, run, "--steps", "4") == 1
     assert "already holds a run" in capsys.readouterr().err
     assert train(preset, run, "--steps", "4", "--resume") == 0
-    assert len(read_log(run / "log.csv")) == 4
+    assert len(read_log(run / "log.csv")) == 4 and len(read_log(run / "meaning" / "log.csv")) == 3
     assert main(["train", "export", str(run), "--out", str(served / "router")]) == 0
     manifest = weights.read_manifest(served / "router", RouterConfig)
     assert manifest.notes["steps"] == 4 and 0 <= manifest.config.threshold <= 1
@@ -65,7 +66,7 @@ def test_the_last_touch_learns_what_the_frozen_models_see(preset: Path, monkeypa
     llm, encoder = _readers(str(preset), 2)
     router = build(config, llm).eval()
     llm.eval()
-    looked = look(router, llm, encoder, list(utterances("learnt", 40, 1)))
+    looked = look(router, llm, MeaningEncoder(encoder, config), list(utterances("learnt", 40, 1)))
     opening = router.opening.clone()
     monkeypatch.setattr("vision_llm_ros.training.route_fit.BATCH", 24)
     first, last = fit(router, looked, 1), fit(router, looked, 80)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vision_llm_ros.language.plain_things import completed, without_things
+from vision_llm_ros.language.plain_things import completed, narrowed, without_things
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,23 @@ def test_a_phrase_gets_its_determiner_and_its_thing(phrase: str, thing: bool, wh
     within = (0, text.index(","))
     span = completed(text, (start, start + len(phrase)), within, thing)
     assert text[slice(*span)] == whole
+
+
+def test_half_the_name_of_a_thing_becomes_the_whole() -> None:
+    text = "the picture without fire hydrants"
+    start = text.index("hydrants")
+    assert text[slice(*completed(text, (start, len(text)), (0, len(text)), True))] == "fire hydrants"
+
+
+@pytest.mark.parametrize(
+    ("phrase", "narrow"),
+    [
+        ("where the blue mug sits", "the blue mug"),
+        ("round the second mat once", "the second mat"),
+        ("red mugs on the table please", "red mugs on the table"),
+        ("every dog", "every dog"),
+        ("whatever", "whatever"),
+    ],
+)
+def test_a_phrase_is_narrowed_to_its_things(phrase: str, narrow: str) -> None:
+    assert narrowed(phrase) == narrow

@@ -160,3 +160,10 @@ def test_timing_points_and_period_are_the_grammars(parser: CommandParser) -> Non
 def test_follow_ups_go_through_the_dialogue(parser: CommandParser) -> None:
     both, _ = routed(parser, Invocation("track", "the mugs"))
     assert Dialogue(both.parse).parse(ODD).task is Task.TRACK
+
+
+def test_a_phrase_that_the_grammar_refuses_is_narrowed_to_its_thing(parser: CommandParser) -> None:
+    spec = routed(parser, Invocation("ground", "where the blue mug sits"))[0].parse(ODD)
+    assert (spec.task, spec.phrase or spec.classes) == (Task.GROUND, "blue mug")
+    with pytest.raises(CommandError):
+        routed(parser, Invocation("ground", "whatever"))[0].parse(ODD)

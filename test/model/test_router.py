@@ -24,13 +24,14 @@ from vision_llm_ros.model.router import (
     Decision,
     Router,
     add_adapter,
+    chosen,
     divisions,
     hear,
     invocations_of,
-    meanings,
     without_pleasantries,
 )
 from vision_llm_ros.model.router import learned as learned_by
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.router_words import spread, starts_task, tokens_of, words_of
 from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.route import LOSSES, batch_of, losses
@@ -57,15 +58,24 @@ def router(llm: LanguageModel) -> Router:
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     return TextEncoder(str(write_bert(tmp_path_factory.mktemp("bert")))).eval()
 
 
-def states_of(router: Router, llm: LanguageModel, encoder: TextEncoder, items: list[Utterance]) -> Tensor:
+@pytest.fixture(scope="module")
+def encoder(plain: TextEncoder) -> MeaningEncoder:
+    torch.manual_seed(5)
+    ear = MeaningEncoder(plain, CONFIG)
+    for value in ear.learned().values():
+        value.data.normal_(std=0.3)
+    return ear.eval()
+
+
+def states_of(router: Router, llm: LanguageModel, encoder: MeaningEncoder, items: list[Utterance]) -> Tensor:
     batch = batch_of(llm.tokenizer, items)
     with llm.using(ADAPTER):
         seen = router.see(llm, batch.ids, batch.tokens)
-    return router(seen, hear(encoder, batch.texts, batch.words), batch.targets.counts)
+    return router(seen, hear(encoder.plain, batch.texts, batch.words), batch.targets.counts)
 
 
 def tagged(*tags: int) -> Tensor:
@@ -80,7 +90,7 @@ def test_the_opening_token_begins_as_its_words(llm: LanguageModel) -> None:
     assert torch.allclose(router.opening[0], llm.embed_text(ids).mean(0))
 
 
-def test_padding_changes_nothing(llm: LanguageModel, router: Router, encoder: TextEncoder) -> None:
+def test_padding_changes_nothing(llm: LanguageModel, router: Router, encoder: MeaningEncoder) -> None:
     items = list(utterances("learnt", 6, 1))
     with torch.no_grad():
         joint = states_of(router, llm, encoder, items)
@@ -90,15 +100,15 @@ def test_padding_changes_nothing(llm: LanguageModel, router: Router, encoder: Te
             assert not joint[row, len(alone) :].any()
 
 
-def test_both_models_are_averaged_over_the_same_words(llm: LanguageModel, encoder: TextEncoder) -> None:
+def test_both_models_are_averaged_over_the_same_words(llm: LanguageModel, encoder: MeaningEncoder) -> None:
     text = "find the squeegee, don't wait"
     words = words_of(text)
     assert [text[slice(*word)] for word in words] == ["find", "the", "squeegee", ",", "don't", "wait"]
     _, places = tokens_of(llm.tokenizer, text)
     assert torch.allclose(spread(words, places).sum(1), torch.ones(6))
-    (states, at), *_ = encoder.states((text,))
+    (states, at), *_ = encoder.plain.states((text,))
     assert torch.allclose(spread(words, at)[2] @ states, states[[a >= 9 and b <= 17 for a, b in at]].mean(0), atol=1e-6)
-    assert hear(encoder, (text, "stop"), [words, words_of("stop")]).shape == (2, 6, encoder.width)
+    assert hear(encoder.plain, (text, "stop"), [words, words_of("stop")]).shape == (2, 6, encoder.plain.width)
     assert spread([(0, 3)], []).shape == (1, 0)
 
 
@@ -111,7 +121,8 @@ def test_no_task_begins_with_a_sign_or_within_a_quotation() -> None:
 
 def test_a_sentence_is_divided_where_tasks_begin_without_what_stands_around_them() -> None:
     chances = tagged(OUTSIDE, FIRST, WITHIN, TOLD, OUTSIDE, OUTSIDE, FIRST_TOLD, TOLD, OUTSIDE)
-    assert divisions(chances, torch.ones(9, dtype=torch.bool)) == [(0, [(1, 3), (6, 7)])]
+    ((chance, parts),) = divisions(chances, torch.ones(9, dtype=torch.bool))
+    assert parts == [(1, 3), (6, 7)] and math.exp(chance) == pytest.approx(0.968)  # that of the word before them
     ((_, parts),) = divisions(tagged(OUTSIDE, OUTSIDE, WITHIN), torch.ones(3, dtype=torch.bool))
     assert len(parts) == 1  # there is always one
     assert len(divisions(tagged(*[FIRST] * 9), torch.ones(9, dtype=torch.bool))[0][1]) == MAX_STEPS
@@ -124,6 +135,13 @@ def test_where_it_is_not_sure_a_sentence_is_divided_both_ways() -> None:
     ways = divisions(chances, torch.ones(4, dtype=torch.bool))
     assert [parts for _, parts in ways] == [[(0, 1), (2, 3)], [(0, 3)]]
     assert [math.exp(chance) for chance, _ in ways] == pytest.approx([0.6, 0.4])
+
+
+def test_what_stands_before_all_tasks_belongs_to_none() -> None:
+    chances = tagged(FIRST, WITHIN, OUTSIDE, FIRST, WITHIN)
+    chances[0] = torch.tensor([0.0, 0.4, 0.6, 0.0, 0.0])
+    best, *_ = sorted(divisions(chances, torch.ones(5, dtype=torch.bool)), reverse=True)
+    assert best[1] == [(0, 1), (3, 4)]  # though the first word hardly begins one, "left out" is likelier still not
 
 
 def test_pleasantries_around_a_task_are_no_tasks() -> None:
@@ -153,7 +171,7 @@ def test_the_same_task_in_two_clauses_is_called_once_and_nothing_after_a_refusal
 
 
 def test_what_is_read_is_what_the_heads_say_of_each_part(
-    llm: LanguageModel, router: Router, encoder: TextEncoder
+    llm: LanguageModel, router: Router, encoder: MeaningEncoder
 ) -> None:
     item = next(item for item in utterances("learnt", 50, 2) if len(item.invocations) == 3)
     with torch.no_grad():
@@ -162,14 +180,28 @@ def test_what_is_read_is_what_the_heads_say_of_each_part(
     for decision in router.decide(states, item.text, words, encoder):
         first, last = decision.words
         mean = states[first : last + 1].mean(0)
-        meaning = meanings([item.text[words[first][0] : words[last][1]]], encoder)[0]
-        assert int(router.modules_of(mean, meaning).argmax()) == decision.module
+        with torch.no_grad():
+            meaning = encoder([item.text[words[first][0] : words[last][1]]])[0]
+        chances = router.modules_of(mean, meaning).softmax(-1)
+        assert int(chosen(chances[None], CONFIG.refuse_from)[0]) == decision.module
         assert int(router.region(mean).argmax()) == decision.region
         assert decision.told is None or first <= decision.told[0] <= decision.told[1] <= last
 
 
+def test_all_refusals_together_are_weighed_against_what_is_served() -> None:
+    chances = torch.zeros(2, len(MODULES))
+    for row, served in enumerate((0.4, 0.55)):
+        chances[row, MODULES.index("detect")] = served
+        chances[row, MODULES.index("refuse:chat")] = 0.35
+        chances[row, MODULES.index("refuse:move")] = 0.65 - served
+    modules, sure = chosen(chances, 0.5)
+    assert [MODULES[place] for place in modules] == ["refuse:chat", "detect"]
+    assert sure.tolist() == pytest.approx([0.6, 0.55])
+    assert [MODULES[place] for place in chosen(chances, 0.7)[0]] == ["detect", "detect"]
+
+
 def test_whatever_the_weights_the_answer_is_within_the_grammar(
-    llm: LanguageModel, router: Router, encoder: TextEncoder
+    llm: LanguageModel, router: Router, encoder: MeaningEncoder
 ) -> None:
     for item in utterances("held_out", 40, 3):
         for value in router.parameters():
@@ -182,20 +214,36 @@ def test_whatever_the_weights_the_answer_is_within_the_grammar(
         assert not any(part.module in REFUSALS for part in invocations[:-1])
 
 
-def test_every_parameter_learns(llm: LanguageModel, router: Router, encoder: TextEncoder) -> None:
+def test_the_adapted_text_encoder_has_all_but_its_adapter_in_common(plain: TextEncoder) -> None:
+    ear = MeaningEncoder(plain, CONFIG)
+    before = plain.encode(("find the thing", "denoise it"))
+    own = {id(value) for value in ear.parameters()} - {id(value) for value in plain.parameters()}
+    assert own == {id(value) for value in ear.learned().values()}
+    with torch.no_grad():
+        assert torch.allclose(ear(["find the cup", "denoise it"]), before, atol=1e-6)  # without effect as yet
+        for value in ear.learned().values():
+            value.normal_(std=0.3)
+        ear.eval()
+        assert not torch.allclose(ear(["find the cup", "denoise it"]), before, atol=1e-3)
+    assert torch.equal(plain.encode(("find the thing", "denoise it")), before)
+
+
+def test_every_parameter_learns(llm: LanguageModel, router: Router, encoder: MeaningEncoder) -> None:
     batch = batch_of(llm.tokenizer, list(utterances("learnt", 60, 4)))
     states = states_of(router, llm, encoder, list(utterances("learnt", 60, 4)))
-    wrong = losses(router, states, meanings(list(batch.parts), encoder), batch.targets)
+    wrong = losses(router, states, encoder(list(batch.parts)), batch.targets)
     assert set(wrong) == set(LOSSES)
     sum(wrong.values()).backward()  # type: ignore[union-attr]
     parameters = {**dict(router.named_parameters()), **{k: v for k, v in llm.base.named_parameters() if "lora" in k}}
+    parameters |= {key: value for key, value in encoder.adapted.named_parameters() if "lora" in key}
     still = [key for key, value in parameters.items() if value.grad is None or not value.grad.abs().sum() > 0]
     assert still == []
-    assert all(value.grad is None for key, value in llm.base.named_parameters() if "lora" not in key)
+    frozen = [*llm.base.named_parameters(), *encoder.named_parameters()]
+    assert all(value.grad is None for key, value in frozen if "lora" not in key)
 
 
 def test_a_sentence_that_is_too_long_or_without_words_is_refused(
-    llm: LanguageModel, router: Router, encoder: TextEncoder
+    llm: LanguageModel, router: Router, encoder: MeaningEncoder
 ) -> None:
     with pytest.raises(CommandError, match="200 tokens, got"):
         router.read(llm, "find the dog and " * 60, encoder)

@@ -16,8 +16,10 @@ from vision_llm_ros.model import weights
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.router import ADAPTER, Router, add_adapter, learned
+from vision_llm_ros.model.router_meaning import MeaningEncoder
+from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.runtime.engine import TorchEngine, load_further
-from vision_llm_ros.runtime.router import PART, load_router, parser_for
+from vision_llm_ros.runtime.router import MODULES, PART, load_router, parser_for
 
 CONFIG = RouterConfig(
     llm_layers=2, lora_rank=2, word_width=8, reader_width=4, hidden_width=8, meaning_width=24, threshold=0.0
@@ -33,9 +35,10 @@ def part(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Path:
     add_adapter(llm, CONFIG)
     router = Router(CONFIG, llm.width)
     torch.manual_seed(6)
-    for value in learned(router, llm).values():
+    ear = MeaningEncoder(TextEncoder(tiny_config(tiny_folder).text_encoder), CONFIG)
+    for value in (learned(router, llm) | ear.learned()).values():
         value.data.normal_(std=0.2)
-    weights.save(folder, CONFIG, learned(router, llm), (), {})
+    weights.save(folder, CONFIG, learned(router, llm) | ear.learned(), (), {})
     return folder
 
 
@@ -61,8 +64,9 @@ def test_merged_and_unmerged_adapters_read_the_same(tiny_model: VisionLLM, part:
     add_adapter(llm, CONFIG)
     llm.eval()
     router = Router(CONFIG, llm.width).eval()
-    weights.fill(learned(router, llm), weights.load(part, ("network", "adapter")), "")
-    invocations, confidence = router.read(llm, text, tiny_model.text_encoder)
+    ear = MeaningEncoder(tiny_model.text_encoder, CONFIG).eval()
+    weights.fill(learned(router, llm) | ear.learned(), weights.load(part, MODULES), "")
+    invocations, confidence = router.read(llm, text, ear)
     tags, sure = served.route(text)
     assert read(tags) == invocations and sure == pytest.approx(confidence, rel=1e-3)
 

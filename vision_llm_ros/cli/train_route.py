@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli.options import add_settings, given_settings
 from vision_llm_ros.config import RouterConfig, RouterTrainConfig, RuntimeConfig
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vision_llm_ros.model.llm import LanguageModel
     from vision_llm_ros.model.text import TextEncoder
     from vision_llm_ros.model.weights import Manifest
+    from vision_llm_ros.training.loop import Loop
 
 HELP = "which modules a sentence calls"
 _LEARNING = tuple(entry.name for entry in dataclasses.fields(RouterTrainConfig) if entry.name != "betas")
@@ -40,12 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
-    from tqdm import tqdm
 
     from vision_llm_ros.evaluation.trial import machine_values
+    from vision_llm_ros.model.router_meaning import MeaningEncoder
     from vision_llm_ros.runtime.hardware import choose_device, set_threads
     from vision_llm_ros.training.loop import CHECKPOINT
     from vision_llm_ros.training.route import RouteTrainer, build
+    from vision_llm_ros.training.route_meaning import MeaningTrainer
+    from vision_llm_ros.training.route_run import MEANING
     from vision_llm_ros.training.run_folder import keep_settings
 
     config = given_settings(args, RouterConfig, _NETWORK)
@@ -58,18 +61,27 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(train.seed)
     llm, encoder = _readers(args.preset, config.llm_layers)
     router = build(config, llm)
-    trainer = RouteTrainer(router.to(device), llm.to(device), encoder.to(device), train, args.out, device)
-    trainer.resume()
+    ear = MeaningEncoder(encoder.to(device), config)
     keep_settings(args.out, "route", config, train, {"preset": args.preset, "machine": machine_values()})
-    with tqdm(total=train.steps, initial=trainer.step, desc="route", unit="step", disable=args.quiet) as bar:
+    _learn(RouteTrainer(router.to(device), llm.to(device), ear, train, args.out, device), args.quiet)
+    _learn(MeaningTrainer(ear, config, train, args.out / MEANING, device), args.quiet)
+    print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/router")
+    return 0
+
+
+def _learn(trainer: Loop[Any], quiet: bool) -> None:
+    """Run a loop to its end, from its last checkpoint."""
+    from tqdm import tqdm
+
+    trainer.resume()
+    total = trainer.config.steps
+    with tqdm(total=total, initial=trainer.step, desc=str(trainer.folder.name), unit="step", disable=quiet) as bar:
 
         def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(module=f"{parts['module']:.2f}", tag=f"{parts['tag']:.2f}", refresh=False)
+            bar.set_postfix(module=f"{parts['module']:.2f}", refresh=False)
             bar.update(1)
 
         trainer.run(progress)
-    print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/router")
-    return 0
 
 
 def export(source: Path, out: Path, notes: str) -> Manifest[RouterConfig]:

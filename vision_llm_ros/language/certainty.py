@@ -18,15 +18,17 @@ _LENIENT = frozenset({Task.ANSWER, Task.DETECT, Task.GROUND, Task.SEGMENT})
 _TELLING = """if whether when why how that who whom whose box boxes frame frames mask masks outline outlines contour
 area place position location path number amount weight price cost age name owner picture image photo photograph video
 text description caption summary report kind sort wants removed gone changed made turned moved brought traced separated
-tomorrow yesterday last past recently earlier ago before after then from""".split()
+tomorrow yesterday last past recently earlier ago before after then from been had""".split()
 _THING = rf"(?:(?!(?:{'|'.join(_TELLING)})\b)[\w',-]+ ?){{1,9}}"
 _SHORT = rf"(?:(?!(?:{'|'.join(_TELLING)})\b)[\w'-]+ ?){{1,6}}"
 _BESIDE = r"(?:on|in|under|below|above|behind|beside|near|next to|in front of|(?:to the )?(?:left|right) of)"
 _STATE = r"(?:open|closed|shut|empty|full|broken|wet|dry|dirty|clean|on|off|parked|moving|red|blue|green|black|white)"
 _MASK = r"(?:segmentation |pixel )?(?:masks?|segmentations?|silhouettes?|cut-?outs?)"
+_NAME = r"(?:[a-z]+s|people)"
+_LOOK = r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan)(?:ing)? for|keep an eye out for)"
 _GIVE = r"(?:give me|show me|show|make|draw|produce|create|i need|i want|put)"
 _PLAIN = re.compile(
-    rf"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?look(?:ing)? for|keep an eye out for) {_THING}|"
+    rf"{_LOOK} {_THING}|"
     rf"(?:segment|mask(?: out)?|cut out|isolate) {_SHORT}|cut {_SHORT}out|"
     rf"(?:{_GIVE} )?(?:an? |the |all )?{_MASK} (?:of|for) {_SHORT}|"
     rf"(?:{_GIVE} )?(?:an? |the |all )?(?:bounding )?box(?:es)? (?:around|for|of) {_SHORT}|"
@@ -39,7 +41,7 @@ _PLAIN = re.compile(
     rf"(?: {_BESIDE} {_SHORT})?|"
     rf"what colou?r (?:is|are) {_SHORT}|what is the colou?r of {_SHORT}|(?:is|are) {_SHORT}{_STATE}|"
     rf"what (?:is|are) {_SHORT}(?:doing|wearing|holding|made of)|"
-    rf"which (?:one |of (?:them|these|those) )?is (?:the|my|your|that) {_SHORT}|[a-z]+s(?:(?:, | and |, and )[a-z]+s)*"
+    rf"which (?:one |of (?:them|these|those) )?is (?:the|my|your|that) {_SHORT}|{_NAME}(?:(?:, | and |, and ){_NAME})*"
 )
 
 

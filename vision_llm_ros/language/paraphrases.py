@@ -4,8 +4,8 @@ The forms lie in `phrasings/`, one a line under `# module do` or `# module say`:
 openers, tails and companions in a plan; `say` forms stand alone. (this|that|) is a choice of words. Slots: `{d}` one
 definite thing, `{p}` a quantified list, `{m}` bare plurals, `{a}` an indefinite thing, `{where}` a part of the picture,
 `{scene}` a whole scene, `{ago}` a period. What the module is to be told is the slot, or what stands in [brackets].
-`APART` and `HELD_OUT` were written apart and are never learnt from: no learnt form has more than 0.7 of its words (of
-both) in common with one of them. By `APART` we choose, by `HELD_OUT` we only report.
+The splits of `APART` were written apart and are never learnt from: no learnt form has more than 0.7 of its words (of
+both) in common with one of them. By "apart" and "other" we choose, by "held_out" we only report.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ def _together(*some: Forms) -> Forms:
     return whole
 
 
-APART, HELD_OUT = (read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "held_out"))
-LEARNT = _together(*(read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied")))
+# split -> what was written apart
+APART: dict[str, Forms] = {split: read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "other", "held_out")}
+LEARNT = _together(*(read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied", "broad")))
 # what stands around tasks: "opener", "tail", "joiner", and "reversed", where the second task is to be done first
 AROUND = read_forms(_FOLDER / "around.txt")
 
@@ -64,7 +65,7 @@ def is_kept_apart(form: str, module: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _apart(module: str) -> tuple[frozenset[str], ...]:
-    return tuple(_words(form) for split in (APART, HELD_OUT) for some in split[module].values() for form in some)
+    return tuple(_words(form) for split in APART.values() for some in split[module].values() for form in some)
 
 
 def _words(form: str) -> frozenset[str]:

@@ -18,29 +18,47 @@ _BEFORE = re.compile(
     r"(?:\b(?:the|this|that|these|those|my|your|our|a|an|any|some|all|every|each|both|what|which|who|why|how|where|whose)\s+)+$",
     re.IGNORECASE,
 )
+_FIRST = re.compile(r"\b(?:the|this|that|these|those|my|your|our|an?|some|all|every|each|both)\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z][\w'-]*|[^A-Za-z]+")
 _LONGEST = 5  # three words and the two gaps between them
 
 
 def without_things(text: str) -> str:
     """Put "thing" or "things" in the place of every thing of the word lists."""
-    words, plain = _WORD.findall(text), []
+    plain, until = [], 0
+    for start, end in things_in(text):
+        plain += [text[until:start], _things()[text[start:end].lower()]]
+        until = end
+    return "".join(plain) + text[until:]
+
+
+def things_in(text: str) -> list[tuple[int, int]]:
+    """Where things of the word lists stand, [start, end) characters; the longest name of each."""
+    words, found = [word.span() for word in _WORD.finditer(text)], []
     place = 0
     while place < len(words):
         for count in range(_LONGEST, 0, -2):
-            said = "".join(words[place : place + count]).lower()
-            if said in _things():
-                plain.append(_things()[said])
+            start, end = words[place][0], words[min(place + count, len(words)) - 1][1]
+            if text[start:end].lower() in _things():
+                found.append((start, end))
                 place += count
                 break
         else:
-            plain.append(words[place])
             place += 1
-    return "".join(plain)
+    return found
+
+
+def narrowed(phrase: str) -> str:
+    """From the first determiner before a thing to the last thing: "round the second mat once" is "the second mat"."""
+    things = things_in(phrase)
+    if not things:
+        return phrase
+    opening = _FIRST.search(phrase, 0, things[0][0])
+    return phrase[opening.start() if opening else 0 : things[-1][1]]
 
 
 def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: bool) -> tuple[int, int]:
-    """A phrase of a sentence with its determiner, and on to the next thing where it names none.
+    """A phrase of a sentence with its determiner, the whole name of a thing, and on to the next thing if it names none.
 
     Args:
         span: [start, end) characters of the phrase.
@@ -48,6 +66,11 @@ def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: 
         thing: whether it has to name a thing; else it grows to the left alone.
     """
     start, end = span
+    if thing:
+        for place in things_in(text[within[0] : within[1]]):
+            first, last = within[0] + place[0], within[0] + place[1]
+            if first < end and last > start:
+                start, end = min(start, first), max(end, last)
     if found := _BEFORE.search(text, within[0], start):
         start = found.start()
     if thing and without_things(text[start:end]) == text[start:end]:

@@ -12,10 +12,12 @@ from vision_llm_ros.language.intents import CAPTION_LONG, CAPTION_SHORT
 from vision_llm_ros.language.invocation import Invocation, read
 from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
 from vision_llm_ros.language.past import period_of
+from vision_llm_ros.language.plain_things import narrowed
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 
-SURE = 0.5  # probability from which the language model is believed rather than the grammar
+_SAID_WHOLE = frozenset({"answer", "match"})
+SURE = 0.35  # probability from which the language model is believed rather than the grammar
 
 
 class RoutedParser:
@@ -91,7 +93,13 @@ class RoutedParser:
         self, invocations: tuple[Invocation, ...], text: str, timing: Timing, points: int | None, confidence: float
     ) -> TaskSpec:
         period = period_of(text)
-        spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
+        try:
+            spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
+        except CommandError:
+            narrower = tuple(map(_narrowed, invocations))
+            if narrower == invocations:
+                raise
+            spec = self._planner.plan([_sentence(item, text, period, points) for item in narrower])
         return replace(_timed(spec, timing), routed=confidence)
 
 
@@ -105,6 +113,13 @@ def _tasks(spec: TaskSpec) -> list[tuple[Task, bool, str]]:
         )
         for step in spec.steps
     ]
+
+
+def _narrowed(item: Invocation) -> Invocation:
+    """The same of a thing alone: what the grammar does not take for a phrase holds one, and more."""
+    if not item.instruction or item.module in _SAID_WHOLE:
+        return item
+    return replace(item, instruction=narrowed(item.instruction))
 
 
 def _modifiers(text: str) -> tuple[str, Timing, int | None]:

@@ -31,8 +31,8 @@ _CODE = re.compile(
 )
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.*\b(?:instructions?|rules?|prompts?|commands?|guidelines)\b|"
-    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as\b|\bpretend\b|\bjailbreak\b|\b(?:system|"
-    r"assistant|user):"
+    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as\b|\bpretend (?:to be|that you|you)\b|"
+    r"\bjailbreak\b|\b(?:system|assistant|user):"
 )
 _FOREIGN = frozenset(
     """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el

@@ -1,6 +1,6 @@
 """Sentences with the invocations they mean, drawn from `paraphrases`: what the routing language model learns from.
 
-One form is never in two splits: `apart` and `held_out` forms are written apart, `choosing` is every twentieth learnt
+One form is never in two splits: those of `APART` are written apart, `choosing` is every twentieth learnt
 form of a module, after shuffling. Things are any of the lexicon's, so that phrases are found by the sentence around
 them.
 """
@@ -17,16 +17,15 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.language.invocation import REFUSED, Invocation
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.paraphrases import APART, AROUND, HELD_OUT, LEARNT, SYNONYMS, Forms, chosen, is_kept_apart
+from vision_llm_ros.language.paraphrases import APART, AROUND, LEARNT, SYNONYMS, Forms, chosen, is_kept_apart
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
-_APART = {"apart": APART, "held_out": HELD_OUT}
-SPLITS = ("learnt", "choosing", *_APART)
+SPLITS = ("learnt", "choosing", *APART)
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
-_TRIES, _CHOICES_WEIGH = 5, 8
-_SLIPS = {"learnt": 0.2}  # more than to be met with
+_TRIES, _CHOICES_WEIGH = 5, 4
+_SLIPS, _REVERSED = {"learnt": 0.2}, {"learnt": 0.35}  # more than to be met with
 _OPEN, _CLOSE = "\ue010", "\ue011"  # around the instruction inside a sentence; further parts have marks of their own
 _ADJECTIVES = """red blue green yellow black white small big old broken tall empty open left plastic wooden nearest
 largest second dirty striped round new metal leftmost purple grey folded parked shiny""".split()
@@ -115,8 +114,8 @@ def forms(split: str) -> Forms:
     """
     if split not in SPLITS:
         raise ConfigError(f"Expected split {', '.join(SPLITS)}, got {split!r}")
-    if split in _APART:
-        return _APART[split]
+    if split in APART:
+        return APART[split]
     kept: Forms = {}
     for module, kinds in LEARNT.items():
         for kind, some in kinds.items():
@@ -163,7 +162,7 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
         module = rng.choice([f"{REFUSED}move", f"{REFUSED}make", f"{REFUSED}chat"])
         parts[-1] = _part(split, module, "do", rng)
     parts = [part.numbered(index) for index, part in enumerate(parts)]
-    if len(parts) == 2 and rng.random() < 0.15:
+    if len(parts) == 2 and rng.random() < _REVERSED.get(split, 0.15):
         joined = _around("reversed", split, rng).format(a=parts[0].text, b=parts[1].text)
         return _addressed(joined, split, rng), parts
     text = parts[0].text
@@ -176,7 +175,7 @@ def _drawn(split: str, module: str, kind: str, rng: random.Random) -> str:
     """A form of a split; of forms with choices, the more often; none that is too close to one that is written apart."""
     some, shares = _weighed(split, module, kind)
     form = rng.choices(some, shares)[0]
-    if split in _APART:
+    if split in APART:
         return form
     for _ in range(_TRIES):
         words = chosen(form, rng)
@@ -195,9 +194,10 @@ def _weighed(split: str, module: str, kind: str) -> tuple[tuple[str, ...], tuple
 def _around(kind: str, split: str, rng: random.Random) -> str:
     """Words around tasks; none of those of a split that is written apart."""
     known = AROUND[kind]
+    share = split if split in known else "apart" if split in APART else "learnt"
     while True:
-        words = chosen(rng.choice(known[_share(split)]), rng)
-        if split in _APART or not any(words in known[apart] for apart in _APART):
+        words = chosen(rng.choice(known[share]), rng)
+        if share != "learnt" or not any(words in some for name, some in known.items() if name != "learnt"):
             return words
 
 
@@ -298,10 +298,6 @@ _FILL: dict[str, Callable[[random.Random], str]] = {
 
 def _after(text: str, words: str) -> str:
     return f"{text}{words}" if words[0] in ",.;:" else f"{text} {words}"
-
-
-def _share(split: str) -> str:
-    return split if split in _APART else "learnt"
 
 
 def _addressed(text: str, split: str, rng: random.Random) -> str:

@@ -27,6 +27,7 @@ from vision_llm_ros.interfaces import MAX_STEPS
 from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, REFUSED, REGIONS, Invocation
 from vision_llm_ros.language.plain_things import completed, without_things
 from vision_llm_ros.model.llm import LanguageModel
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.router_words import Span, filled, spread, starts_task, tokens_of, words_of
 from vision_llm_ros.model.text import TextEncoder
 
@@ -83,6 +84,18 @@ class Router(nn.Module):
         ids = torch.tensor(llm.tokenizer(" route the request", add_special_tokens=False)["input_ids"])
         self.opening.copy_(llm.embed_text(ids.to(llm.base.embed_tokens.weight.device)).mean(0, keepdim=True))
 
+    @torch.no_grad()
+    def judge_by(self, hidden: nn.Linear, module: nn.Linear) -> None:
+        """Tell modules, to begin with, by the text encoder's vectors alone, as two layers have learnt to."""
+        self.sorted.weight.zero_()
+        for own, given in (
+            (self.meant.weight, hidden.weight),
+            (self.sorted.bias, hidden.bias),
+            (self.module.weight, module.weight),
+            (self.module.bias, module.bias),
+        ):
+            own.copy_(given)
+
     def see(self, llm: LanguageModel, ids: Tensor, tokens: Tensor) -> Tensor:
         """What the language model, `using` the router's adapter, makes of every word: float[B, W, D].
 
@@ -122,7 +135,7 @@ class Router(nn.Module):
         hidden = self.sorted(means) + self.meant(meaning * self.config.meaning_width**0.5)
         return self.module(gelu(hidden))  # type: ignore[no-any-return]
 
-    def read(self, llm: LanguageModel, text: str, encoder: TextEncoder) -> tuple[tuple[Invocation, ...], float]:
+    def read(self, llm: LanguageModel, text: str, encoder: MeaningEncoder) -> tuple[tuple[Invocation, ...], float]:
         """One sentence to its invocations and the probability of all choices together, 0..1.
 
         Raises:
@@ -135,25 +148,25 @@ class Router(nn.Module):
         device = self.opening.device
         with torch.no_grad(), llm.using(ADAPTER):
             seen = self.see(llm, torch.tensor([ids], device=device), spread(words, places)[None].to(device))
-            states = self(seen, hear(encoder, (text,), [words]).to(device), torch.tensor([len(words)]))
+            states = self(seen, hear(encoder.plain, (text,), [words]).to(device), torch.tensor([len(words)]))
         decisions = self.decide(states[0], text, words, encoder)
         confidence = math.prod(decision.confidence for decision in decisions)
         return invocations_of(decisions, text, words), confidence
 
     @torch.no_grad()
-    def decide(self, states: Tensor, text: str, words: list[Span], encoder: TextEncoder) -> tuple[Decision, ...]:
+    def decide(self, states: Tensor, text: str, words: list[Span], encoder: MeaningEncoder) -> tuple[Decision, ...]:
         """1 to `MAX_STEPS` decisions, in the order of the tasks, from the states float[W, S] of a sentence's words."""
         chances = self.tags(states).float().softmax(-1).cpu()
         ways = divisions(chances, starts_task(text, words))
         parts = list(dict.fromkeys(part for _, way in ways for part in way))
         texts = {part: text[words[part[0]][0] : words[part[1]][1]] for part in parts}
         means = torch.stack([states[first : last + 1].mean(0) for first, last in parts])
-        meaning = meanings(list(texts.values()), encoder).to(means.device)
-        modules = self.modules_of(means, meaning).float().softmax(-1).max(-1)
+        meaning = encoder(list(texts.values())).to(means.device)
+        modules, sure = chosen(self.modules_of(means, meaning).float().softmax(-1).cpu(), self.config.refuse_from)
         regions = self.region(means).float().softmax(-1).max(-1)
         known = {}
         for row, part in enumerate(parts):
-            module, chance = int(modules.indices[row]), float(modules.values[row] * regions.values[row])
+            module, chance = int(modules[row]), float(sure[row] * regions.values[row])
             known[part] = Decision(module, part, _told(chances, part, module), int(regions.indices[row]), chance)
         _, way = max(ways, key=lambda option: option[0] + sum(math.log(known[part].confidence) for part in option[1]))
         found = [replace(known[part], confidence=known[part].confidence * _sureness(chances, part)) for part in way]
@@ -188,6 +201,8 @@ def divisions(chances: Tensor, allowed: Tensor) -> list[tuple[float, list[tuple[
         first = sorted([*sure, *itertools.compress(open_, more)])
         if 1 <= len(first) <= MAX_STEPS:
             likely = [begins[place] if taken else 1 - begins[place] for place, taken in zip(open_, more, strict=True)]
+            left_out = chances[: first[0], OUTSIDE].clamp(min=1e-6)  # what stands before all tasks is of none
+            likely += [float(left_out.min())] if first[0] else []
             ways.append((sum(map(math.log, likely)), parts_at(first, chances)))
     return ways or [(0.0, parts_at(ranked[:1], chances))]
 
@@ -199,6 +214,17 @@ def parts_at(first: list[int], chances: Tensor) -> list[tuple[int, int]]:
         (start, max([start, *(place for place in range(start, after) if not outside[place])]))
         for start, after in zip(first, [*first[1:], len(outside)], strict=True)
     ]
+
+
+def chosen(chances: Tensor, refuse_from: float) -> tuple[Tensor, Tensor]:
+    """The modules int[N] of N tasks, and how sure they are, from the probabilities float[N, modules] of each.
+
+    All refusals together are weighed against what is served; which of them it is matters less.
+    """
+    refusal = torch.tensor([name.startswith(REFUSED) for name in MODULES])
+    refused = (chances * refusal).sum(-1)
+    best = torch.where((refused >= refuse_from)[:, None] == refusal, chances, -1.0).max(-1)
+    return best.indices, torch.where(refused >= refuse_from, refused, best.values)
 
 
 def without_pleasantries(found: list[Decision], texts: list[str]) -> list[Decision]:
@@ -243,18 +269,13 @@ def _sureness(chances: Tensor, part: tuple[int, int]) -> float:
     return float(begins[0] * (1 - begins[1:].max()) if len(begins) > 1 else begins[0])
 
 
-def meanings(texts: list[str], encoder: TextEncoder) -> Tensor:
-    """The text encoder's view of what is asked for, whatever it is asked of: float[len(texts), M]."""
-    return encoder(tuple(map(without_things, texts)))  # type: ignore[no-any-return]
-
-
 def add_adapter(llm: LanguageModel, config: RouterConfig) -> None:
     """Give the language model the router's adapter, still without effect."""
     llm.add_adapter(ADAPTER, config.lora_rank, config.lora_alpha, config.lora_dropout, config.llm_layers, TARGETS)
 
 
 def learned(router: Router, llm: LanguageModel) -> dict[str, Tensor]:
-    """Every tensor that is trained and stored, by name."""
+    """Every tensor of the network and of the language model's adapter, by name."""
     own = {f"network.{key}": value for key, value in router.state_dict().items()}
     return own | {f"adapter.{key}": value for key, value in llm.adapter_state(ADAPTER).items()}
 

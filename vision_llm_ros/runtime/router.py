@@ -19,11 +19,13 @@ from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.router import ADAPTER, Router, add_adapter, learned
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype
 from vision_llm_ros.runtime.scheduler import Parser
 
 PART = "router"
+MODULES = ("network", "adapter", "meaning")
 _SPACE = "\u0120"  # what byte-level tokenizers write for the space before a word
 
 
@@ -38,7 +40,7 @@ class LanguageRouter:
         self,
         router: Router,
         llm: LanguageModel,
-        encoder: TextEncoder,
+        encoder: MeaningEncoder,
         runtime: RuntimeConfig,
         weights_hash: str = "",
     ) -> None:
@@ -75,12 +77,14 @@ def load_router(folder: Path, llm: LanguageModel, encoder: TextEncoder, runtime:
     own.deepen(manifest.config.llm_layers)
     add_adapter(own, manifest.config)
     own.to(choose_device(runtime.device))
-    router = Router(manifest.config, own.width)
-    weights.fill(learned(router, own), weights.load(folder, ("network", "adapter")), str(folder))
+    router, ear = Router(manifest.config, own.width), MeaningEncoder(encoder, manifest.config)
+    stored = weights.load(folder, MODULES)
+    weights.fill(learned(router, own) | ear.learned(), stored, str(folder))
     own.eval()
+    ear.eval()
     with torch.no_grad():
         own.merge(ADAPTER)
-    return LanguageRouter(router, own, encoder, runtime, manifest.short_hash)
+    return LanguageRouter(router, own, ear, runtime, manifest.short_hash)
 
 
 def common_words(tokenizer: Any) -> tuple[str, ...]:

@@ -28,10 +28,9 @@ from vision_llm_ros.model.router import (
     add_adapter,
     hear,
     learned,
-    meanings,
 )
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.router_words import Span, filled, spread, tokens_of, words_of
-from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.loop import Loop
 
 GROUP = 8
@@ -150,7 +149,7 @@ def losses(
 
     Args:
         states: float[B, W, S] of the sentences' words.
-        meaning: float[N, M] of the tasks, see `meanings`.
+        meaning: float[N, M] of the tasks, see `MeaningEncoder`.
         smoothing: of the modules' labels, 0..1.
     """
     device, means = states.device, wanted.means(states)
@@ -169,7 +168,7 @@ def losses(
 
 
 class RouteTrainer(Loop[RouteBatch]):
-    """The loop over drawn sentences: adapter, reader and heads; the last two learn on, see `route_fit`."""
+    """The loop over drawn sentences: adapter, reader and heads; the last two are learnt anew by `route_fit`."""
 
     parts = LOSSES
     config: RouterTrainConfig
@@ -178,7 +177,7 @@ class RouteTrainer(Loop[RouteBatch]):
         self,
         router: Router,
         llm: LanguageModel,
-        encoder: TextEncoder,
+        encoder: MeaningEncoder,
         config: RouterTrainConfig,
         folder: Path,
         device: torch.device,
@@ -207,8 +206,9 @@ class RouteTrainer(Loop[RouteBatch]):
     def loss(self, batch: RouteBatch) -> tuple[Tensor, dict[str, float]]:
         with self.llm.using(ADAPTER):
             seen = self.router.see(self.llm, batch.ids.to(self.device), batch.tokens.to(self.device))
-        heard = hear(self.encoder, batch.texts, batch.words).to(self.device)
+        heard = hear(self.encoder.plain, batch.texts, batch.words).to(self.device)
         states = self.router(seen, heard, batch.targets.counts)
-        meaning = meanings(list(batch.parts), self.encoder).to(self.device)
+        with torch.no_grad():
+            meaning = self.encoder(list(batch.parts)).to(self.device)
         wrong = losses(self.router, states, meaning, batch.targets)
         return torch.stack(list(wrong.values())).sum(), {name: float(value.detach()) for name, value in wrong.items()}

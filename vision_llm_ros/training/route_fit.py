@@ -1,7 +1,7 @@
-"""The last touch of a router: reader and heads learn on, over words that the frozen models have looked at once.
+"""The last touch of a router: reader and heads learn, over words that the frozen models have looked at once.
 
-What the language model with its learnt adapter, and the text encoder, make of every word stays as it is, so that a
-sentence passes them once and thousands of steps cost minutes.
+What the language model and the text encoder with their learnt adapters make of words and tasks stays as it is, so that
+a sentence passes them once and thousands of steps cost minutes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn.functional import dropout
 
 from vision_llm_ros.language.utterances import Utterance
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.router import ADAPTER, Router, hear, meanings
+from vision_llm_ros.model.router import ADAPTER, Router, hear
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.router_words import filled
-from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.route import GROUP, Targets, batch_of, losses, targets_of
 
-BATCH, LEARNING_RATE, DECAY, SMOOTHING = 96, 2e-3, 0.05, 0.05
-DROPOUT, VIEW_DROPOUT = 0.2, 0.1
+BATCH, LEARNING_RATE, DECAY, SMOOTHING = 64, 2e-3, 0.05, 0.05
+DROPOUT, WORD_DROPOUT, VIEW_DROPOUT, AVERAGE = 0.2, 0.05, 0.15, 0.998
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Looked:
     Attributes:
         seen: float[W, D] of the language model.
         heard: float[W, M] of the text encoder.
-        meaning: float[tasks, M] of the text encoder, in the order in which they stand in the text.
+        meaning: float[tasks, M] of the adapted text encoder, in the order in which they stand in the text.
     """
 
     utterance: Utterance
@@ -41,7 +41,7 @@ class Looked:
 
 
 @torch.no_grad()
-def look(router: Router, llm: LanguageModel, encoder: TextEncoder, items: list[Utterance]) -> list[Looked]:
+def look(router: Router, llm: LanguageModel, encoder: MeaningEncoder, items: list[Utterance]) -> list[Looked]:
     """What the frozen models make of sentences."""
     items = sorted(items, key=lambda item: len(item.text))
     device, looked = router.opening.device, []
@@ -50,8 +50,8 @@ def look(router: Router, llm: LanguageModel, encoder: TextEncoder, items: list[U
         batch = batch_of(llm.tokenizer, some)
         with llm.using(ADAPTER):
             seen = router.see(llm, batch.ids.to(device), batch.tokens.to(device)).half()
-        heard = hear(encoder, batch.texts, batch.words).half()
-        meaning = torch.split(meanings(list(batch.parts), encoder).half(), [len(item.tasks) for item in some])
+        heard = hear(encoder.plain, batch.texts, batch.words).half()
+        meaning = torch.split(encoder(list(batch.parts)).half(), [len(item.tasks) for item in some])
         for row, (item, words) in enumerate(zip(some, batch.words, strict=True)):
             count = len(words)
             looked.append(Looked(item, words, seen[row, :count].clone(), heard[row, :count].clone(), meaning[row]))
@@ -59,29 +59,42 @@ def look(router: Router, llm: LanguageModel, encoder: TextEncoder, items: list[U
 
 
 def fit(router: Router, looked: list[Looked], steps: int, seed: int = 0) -> float:
-    """Learn reader and heads; the last loss."""
+    """Learn reader and heads, which become the running average of what is learnt; the last loss."""
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     router.train()
     device = router.opening.device
-    heads = [value for name, value in router.named_parameters() if name != "opening"]
-    optimizer = torch.optim.AdamW(heads, lr=LEARNING_RATE, weight_decay=DECAY)
+    heads = {name: value for name, value in router.named_parameters() if name != "opening"}
+    average = {name: value.detach().clone() for name, value in heads.items()}
+    optimizer = torch.optim.AdamW(heads.values(), lr=LEARNING_RATE, weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     loss = torch.zeros(())
-    for _ in range(steps):
+    for step in range(steps):
         some = [looked[place] for place in torch.randint(0, len(looked), (BATCH,), generator=generator).tolist()]
-        seen, heard, meaning, wanted = _batch(some, device)
-        # now and then one view alone, so that neither is leant on for what the other tells better
-        kept = (torch.rand(2, len(some), 1, 1, generator=generator) >= VIEW_DROPOUT).float().to(device)
-        states = router(seen * kept[0], heard * kept[1], wanted.counts)
-        loss = torch.stack(list(losses(router, states, dropout(meaning, DROPOUT), wanted, SMOOTHING).values())).sum()
+        loss = _loss(router, some, generator, device)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(heads, 1.0)
+        torch.nn.utils.clip_grad_norm_(heads.values(), 1.0)
         optimizer.step()
         schedule.step()
+        for name, value in heads.items():
+            average[name].lerp_(value.detach(), 1 - min(AVERAGE, (1 + step) / (10 + step)))
+    for name, value in heads.items():
+        value.data.copy_(average[name])
     router.eval()
     return float(loss.detach())
+
+
+def _loss(router: Router, some: list[Looked], generator: torch.Generator, device: torch.device) -> Tensor:
+    seen, heard, meaning, wanted = _batch(some, device)
+    # now and then one view alone, of a word or of all, so that neither is leant on for what the other tells better
+    kept = (torch.rand(2, len(some), 1, 1, generator=generator) >= VIEW_DROPOUT).float()
+    kept = kept * (torch.rand(2, *seen.shape[:2], 1, generator=generator) >= WORD_DROPOUT)
+    kept = kept.to(device)
+    states = router(seen * kept[0], heard * kept[1], wanted.counts)
+    told = (torch.rand(len(meaning), 1, generator=generator) >= VIEW_DROPOUT).float().to(device)
+    meaning = dropout(meaning, DROPOUT) * told
+    return torch.stack(list(losses(router, states, meaning, wanted, SMOOTHING).values())).sum()
 
 
 def _batch(some: list[Looked], device: torch.device) -> tuple[Tensor, Tensor, Tensor, Targets]:

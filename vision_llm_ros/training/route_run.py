@@ -13,14 +13,17 @@ from vision_llm_ros.language.utterances import utterances
 from vision_llm_ros.model import weights
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.router import ADAPTER, Router, learned
+from vision_llm_ros.model.router_meaning import MeaningEncoder
 from vision_llm_ros.model.text import TextEncoder
 from vision_llm_ros.training.route import build
 from vision_llm_ros.training.route_fit import fit, look
+from vision_llm_ros.training.route_meaning import head_of
 from vision_llm_ros.training.run_folder import SETTINGS, kept_settings
 from vision_llm_ros.training.start import read_checkpoint
 
+MEANING = "meaning"  # folder of the text encoder's adapter within a run
 CALIBRATED_ON = 150  # sentences of each
-CALIBRATED_BY = ("choosing", "apart")
+CALIBRATED_BY = ("choosing", "apart", "other")
 
 
 def export(
@@ -38,21 +41,33 @@ def export(
     config, train, about = read_run(source)
     router = build(config, llm).eval()
     weights.fill(learned(router, llm), saved["average"], str(source))
-    kept = {key: value.clone() for key, value in saved["average"].items()}
+    ear, head = MeaningEncoder(encoder, config), head_of(config)
+    meaning = read_checkpoint(source / MEANING)
+    told = ear.learned() | {f"head.{key}": value for key, value in head.state_dict().items()}
+    weights.fill(told, meaning["average"], str(source / MEANING))
+    router.judge_by(head[1], head[4])
+    kept = {key: value.clone() for key, value in (learned(router, llm) | ear.learned()).items()}
     llm.base.eval()
     with torch.no_grad():
         llm.merge(ADAPTER)
-    looked = look(router, llm, encoder, list(utterances("learnt", train.fit_sentences, train.seed + 1)))
+    ear.eval()
+    looked = look(router, llm, ear, list(utterances("learnt", train.fit_sentences, train.seed + 1)))
     fit(router, looked, train.fit_steps, train.seed)
     kept |= {f"network.{key}": value for key, value in router.state_dict().items()}
-    threshold = calibrate(router, llm, encoder, train.seed)
-    notes = {**about, "steps": saved["step"], "batch_size": train.batch_size, "seed": train.seed}
+    threshold = calibrate(router, llm, ear, train.seed)
+    notes = {
+        **about,
+        "steps": saved["step"],
+        "meaning_steps": meaning["step"],
+        "batch_size": train.batch_size,
+        "seed": train.seed,
+    }
     config = dataclasses.replace(config, threshold=threshold)
     return weights.save(out, config, kept, (), notes | ({"text": text} if text else {}))
 
 
 @torch.no_grad()
-def calibrate(router: Router, llm: LanguageModel, encoder: TextEncoder, seed: int) -> float:
+def calibrate(router: Router, llm: LanguageModel, encoder: MeaningEncoder, seed: int) -> float:
     """The threshold by sentences of the splits to choose by; see `best_threshold`."""
     read = []
     for wanted in (item for split in CALIBRATED_BY for item in utterances(split, CALIBRATED_ON, seed)):
