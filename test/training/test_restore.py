@@ -113,6 +113,9 @@ def test_a_picture_is_cut_into_tiles_that_stay_together(photographs: Photographs
     assert torch.equal(tiles.damaged[5], pictures.damaged[1, :, :16, 16:])
     assert torch.equal(tiles.kinds, pictures.kinds.repeat_interleave(4))
     assert torch.equal(tiles.strengths[4:8], pictures.strengths[1:2].expand(4, -1))
+    harmed = replace(tiles, strengths=tiles.strengths * (torch.arange(12) >= 4).unsqueeze(1)).harmed()
+    assert torch.equal(harmed.damaged, tiles.damaged[4:])
+    assert torch.equal(harmed.strength, tiles.strength[4:])
     whole, parts = psnr(pictures.damaged, pictures.clean), psnr(tiles.damaged, tiles.clean, tiles.together)
     assert torch.allclose(whole, parts, atol=1e-3)
 

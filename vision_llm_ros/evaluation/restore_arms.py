@@ -22,12 +22,13 @@ from vision_llm_ros.evaluation.arms import RESTORE_ARMS
 from vision_llm_ros.evaluation.detection import percentiles
 from vision_llm_ros.evaluation.trial import machine_values
 from vision_llm_ros.model.autoencoder import VisualModule
+from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS, LanguageRestorer
 from vision_llm_ros.training.loop import Loop
 from vision_llm_ros.training.restore_data import Damaged, Photographs, psnr
 from vision_llm_ros.training.restore_experts import Expert, ExpertLoop, MLPExpert, TransformerExpert
-from vision_llm_ros.training.restore_language import LanguageLoop, drawn, strengths_of
+from vision_llm_ros.training.restore_language import LanguageLoop, drawn
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +84,9 @@ def _measured(
     ground: Ground, task: str, tasks: tuple[str, ...], arms: tuple[str, ...], progress: Progress
 ) -> dict[str, Any]:
     exam = drawn(ground.held_out, ground.tiles, ground.network, (task,), (ground.train.seed, 17, TASKS.index(task)))
+    exam = exam.harmed() if task in KINDS else exam
     damaged, clean = _encode(ground, exam.damaged), _encode(ground, exam.clean)
-    base, strengths = _psnr(ground, damaged, exam), strengths_of(exam).to(ground.device)
+    base, strengths = _psnr(ground, damaged, exam), exam.strength.to(ground.device)
     rows = []
     for arm in arms:
         learnt = tasks if arm.endswith("joint") else (task,)

@@ -14,7 +14,7 @@ from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.restoration import TASKS
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.training.restore_data import Photographs, psnr
-from vision_llm_ros.training.restore_language import drawn, strengths_of
+from vision_llm_ros.training.restore_language import drawn
 
 logger = logging.getLogger(__name__)
 
@@ -62,19 +62,18 @@ def _look(
     restorer: Restorer, llm: LanguageModel, photographs: Photographs, kind: str, tiles: int, seed: tuple[int, int]
 ) -> list[_Seen]:
     device, encode = restorer.blend["weight"].device, restorer.autoencoder.encode
-    places = torch.full((_BATCH,), KINDS.index(kind), device=device)
-    tasks = torch.full((_BATCH,), restorer.language.place(kind), device=device)
+    place, task = (
+        torch.tensor([number], device=device) for number in (KINDS.index(kind), restorer.language.place(kind))
+    )
     seen = []
     for number in range(-(-tiles // _BATCH)):
-        batch = drawn(photographs, _BATCH, restorer.config, (kind,), (*seed, number))
-        strengths = strengths_of(batch)
-        harmed = strengths > 0  # what is clean is left alone anyway
-        if not harmed.any():
+        batch = drawn(photographs, _BATCH, restorer.config, (kind,), (*seed, number)).harmed()
+        pixels = batch.damaged.to(device)
+        if not len(pixels):
             continue
-        pixels, strengths = batch.damaged[harmed].to(device), strengths[harmed].to(device)
-        damaged, detailed = encode(pixels), restorer.detail(pixels, places[: len(pixels)]).clamp(0, 1)
-        said = restorer.language.generate(llm, damaged, tasks[: len(pixels)], strengths)
-        seen.append(_Seen(batch.clean[harmed].to(device), detailed, damaged, said, batch.together))
+        damaged, detailed = encode(pixels), restorer.detail(pixels, place.expand(len(pixels))).clamp(0, 1)
+        said = restorer.language.generate(llm, damaged, task.expand(len(pixels)), batch.strength.to(device))
+        seen.append(_Seen(batch.clean.to(device), detailed, damaged, said, batch.together))
     return seen
 
 

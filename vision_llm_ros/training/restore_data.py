@@ -53,6 +53,17 @@ class Damaged:
         kinds, strengths = (some.repeat_interleave(number, 0) for some in (self.kinds, self.strengths))
         return Damaged(clean, damaged, kinds, strengths, number)
 
+    @property
+    def strength(self) -> Tensor:
+        """float[B], 0..1, of each one's only kind of damage; 0 where there is none, as before turns."""
+        return self.strengths.max(1).values
+
+    def harmed(self) -> Damaged:
+        """Those that are damaged at all, which alone would be restored."""
+        some = self.strength > 0
+        clean, damaged, kinds, strengths = self.clean[some], self.damaged[some], self.kinds[some], self.strengths[some]
+        return Damaged(clean, damaged, kinds, strengths, self.together)
+
 
 class Photographs:
     """Centre squares of photographs at one size, read when first needed and kept in memory."""

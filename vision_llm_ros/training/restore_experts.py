@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vision_llm_ros.model.task_linear import StrengthLinear
 from vision_llm_ros.training.restore_data import Damaged
-from vision_llm_ros.training.restore_language import FeatureLoop, strengths_of
+from vision_llm_ros.training.restore_language import FeatureLoop
 
 
 class Expert(nn.Module):
@@ -76,4 +76,4 @@ class ExpertLoop(FeatureLoop):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, _ = self.encoded(batch)
-        return self.error(self.module(damaged, strengths_of(batch).to(self.device)), clean, batch)
+        return self.error(self.module(damaged, batch.strength.to(self.device)), clean, batch)

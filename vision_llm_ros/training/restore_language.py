@@ -98,7 +98,7 @@ class FeatureLoop(StageLoop):
             batch = drawn(self.photographs, tiles, self.network, (kind,), (seed, 3, TASKS.index(kind)))
             damaged, clean, _ = self.encoded(batch)
             number = self.network.num_tokens
-            strengths = strengths_of(batch).to(self.device).repeat_interleave(number)
+            strengths = batch.strength.to(self.device).repeat_interleave(number)
             weights = importance(batch, number).to(self.device)
             skip.solve(place, damaged.flatten(0, 1), clean.flatten(0, 1), strengths, _RIDGE, weights)
 
@@ -135,7 +135,7 @@ class LanguageLoop(FeatureLoop):
 
     def loss(self, batch: Damaged) -> tuple[Tensor, dict[str, float]]:
         damaged, clean, tasks = self.encoded(batch)
-        strengths = strengths_of(batch).to(self.device)
+        strengths = batch.strength.to(self.device)
         given = self.given(damaged, clean, tasks, strengths)
         answer = self.answer(damaged, tasks, given, strengths, _TEXTS[self.config.objective])
         error, parts = self.error(answer.features, clean, batch)
@@ -192,7 +192,7 @@ class LanguageLoop(FeatureLoop):
                 batch = drawn(self.photographs, _FIT_BATCH, self.network, (kind,), seeds)
                 damaged, clean, _ = self.encoded(batch)
                 tasks = torch.full((len(damaged),), place, device=self.device)
-                strengths = strengths_of(batch).to(self.device)
+                strengths = batch.strength.to(self.device)
                 answer = self.answer(damaged, tasks, self.given(damaged, clean, tasks, strengths), strengths, texts=0)
                 rows.append(answer.states.flatten(0, 1))
                 missing.append((clean - answer.features).flatten(0, 1))
@@ -206,11 +206,6 @@ class LanguageLoop(FeatureLoop):
         if self.config.objective == "features":
             return clean
         return self.answer(damaged, tasks, damaged, strengths, texts=0).features
-
-
-def strengths_of(batch: Damaged) -> Tensor:
-    """float[B], 0..1, of each tile's one kind of damage; 0 for tasks that undo none."""
-    return batch.strengths.max(1).values
 
 
 def importance(batch: Damaged, num_tokens: int) -> Tensor:
