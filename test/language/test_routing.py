@@ -77,8 +77,8 @@ def test_what_sounds_like_a_question_may_be_another_task(parser: CommandParser) 
 @pytest.mark.parametrize(
     ("invocation", "confidence"),
     [
-        (Invocation("refuse:unseen"), 0.4),
-        (Invocation("track", "the blue car"), 0.4),
+        (Invocation("refuse:unseen"), 0.3),
+        (Invocation("track", "the blue car"), 0.3),
         (Invocation("answer", QUESTION), 0.9),
         (Invocation("track", "frobnication of the"), 0.9),  # is no command
     ],

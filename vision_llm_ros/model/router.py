@@ -85,16 +85,13 @@ class Router(nn.Module):
         self.opening.copy_(llm.embed_text(ids.to(llm.base.embed_tokens.weight.device)).mean(0, keepdim=True))
 
     @torch.no_grad()
-    def judge_by(self, hidden: nn.Linear, module: nn.Linear) -> None:
-        """Tell modules, to begin with, by the text encoder's vectors alone, as two layers have learnt to."""
+    def judge_by(self, head: nn.Sequential) -> None:
+        """Tell modules, to begin with, by the text encoder's vectors alone, as a head of two layers has learnt to."""
+        hidden, module = (layer for layer in head if isinstance(layer, nn.Linear))
         self.sorted.weight.zero_()
-        for own, given in (
-            (self.meant.weight, hidden.weight),
-            (self.sorted.bias, hidden.bias),
-            (self.module.weight, module.weight),
-            (self.module.bias, module.bias),
-        ):
-            own.copy_(given)
+        self.sorted.bias.copy_(hidden.bias)
+        self.meant.weight.copy_(hidden.weight)
+        self.module.load_state_dict(module.state_dict())
 
     def see(self, llm: LanguageModel, ids: Tensor, tokens: Tensor) -> Tensor:
         """What the language model, `using` the router's adapter, makes of every word: float[B, W, D].
@@ -202,7 +199,7 @@ def divisions(chances: Tensor, allowed: Tensor) -> list[tuple[float, list[tuple[
         if 1 <= len(first) <= MAX_STEPS:
             likely = [begins[place] if taken else 1 - begins[place] for place, taken in zip(open_, more, strict=True)]
             left_out = chances[: first[0], OUTSIDE].clamp(min=1e-6)  # what stands before all tasks is of none
-            likely += [float(left_out.min())] if first[0] else []
+            likely += [left_out.min()] if first[0] else []
             ways.append((sum(map(math.log, likely)), parts_at(first, chances)))
     return ways or [(0.0, parts_at(ranked[:1], chances))]
 

@@ -62,7 +62,8 @@ class MeaningTrainer(Loop[MeaningBatch]):
 
     def draw(self, seed: tuple[int, ...], step: int) -> list[MeaningBatch]:
         """Tasks of like length go together."""
-        rng, drawn = random.Random(f"meaning {seed}"), []
+        rng = random.Random(f"meaning {seed}")
+        drawn: list[tuple[str, str]] = []
         while len(drawn) < self.config.batch_size:
             drawn += _tasks(draw("learnt", rng), rng)
         drawn.sort(key=lambda task: len(task[0]))

@@ -45,7 +45,7 @@ def export(
     meaning = read_checkpoint(source / MEANING)
     told = ear.learned() | {f"head.{key}": value for key, value in head.state_dict().items()}
     weights.fill(told, meaning["average"], str(source / MEANING))
-    router.judge_by(head[1], head[4])
+    router.judge_by(head)
     kept = {key: value.clone() for key, value in (learned(router, llm) | ear.learned()).items()}
     llm.base.eval()
     with torch.no_grad():
