@@ -146,6 +146,8 @@ def test_places_in_the_picture_become_regions(
 
 def test_region_may_come_first(parser: CommandParser) -> None:
     assert parser.parse("on the left, find every cup") == parser.parse("find every cup on the left")
+    spec = parser.parse("find every mask on the left")  # which people wear
+    assert (spec.task, spec.classes, spec.region) == (Task.DETECT, ("mask",), (0, 0, 0.5, 1))
 
 
 def test_relation_to_an_object_is_no_region(parser: CommandParser) -> None:

@@ -73,7 +73,7 @@ TRACK = compiled(
     rf"track(?:ing)? of {THINGS}",
 )
 _OUTLINE = words("(?:polygon(?:al)?_)?outlines? polygons? contours? boundar(?:y|ies) borders? perimeters? shapes?")
-_FOR = r"(?:of|for|around|about|on|over|covering)"
+_FOR = r"(?:of|for|around|about|(?:on|over)(?! (?:the )?(?:left|right|top|bottom|upper|lower)\b)|covering)"
 POLYGON = compiled(
     rf"(?:outline|polygonize|contour|trace|polygon|circle|delineate)(?: (?:the|all|every) {_OUTLINE} "
     rf"{_FOR})? (?:around (?:the edges? of )?)?{THINGS}",
