@@ -29,8 +29,8 @@ def test_every_path_that_has_learnt_is_timed_and_the_route_left_as_it_was(tiny_m
     found = restoring_latency(engine, FRAMES, lambda items, _: items)
     assert list(found) == (["residual", "language"] if taught else ["residual"])
     assert all(0 < values["p50_ms"] <= values["p95_ms"] for values in found.values())
-    if taught:  # 7 x 5 tiles of 16 tokens
-        assert found["language"]["visual_tokens"] == 7 * 5 * 16
+    if taught:  # 13 x 10 tiles of 16 tokens
+        assert found["language"]["visual_tokens"] == 13 * 10 * 16
         assert found["language"]["tokens_per_s"] > 0
     assert route.path == "auto"
 
