@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=400,
         metavar="N",
-        help="tiles or squares of each kind measured by stages language and estimator before they learn, and by stages "
-        "readout and blend",
+        help="tiles of each kind measured by stages language (before it learns), readout and blend; squares measured "
+        "by stage estimator",
     )
     parser.add_argument("--resume", action="store_true", help="continue from the stage's last checkpoint")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")

@@ -49,33 +49,38 @@ class Restorer(nn.Module):
         tiling = self._tiling(image)
         return tiling.join(self.autoencoder.decode(self.autoencoder.encode(tiling.cut(image)))).clamp(0, 1)
 
-    def by_language(self, llm: LanguageModel, image: Tensor, task: str) -> Tensor:
+    def by_language(self, llm: LanguageModel, image: Tensor, task: str, strength: float | None = None) -> Tensor:
         """What the language model alone makes of a picture float[3, H, W]; `rotate` gives float[3, W, H].
 
         Args:
             task: one of `TASKS`.
+            strength: of the damage, 0..1, if it is known; else it is estimated.
         Raises:
             ConfigError: the language branch does not know it.
         """
         tiling, share = self._tiling(image), self.blend["alone"][TASKS.index(task)]
         damaged = self.autoencoder.encode(tiling.cut(image))
-        features = damaged + share * (self._speak(llm, damaged, task, image) - damaged)
+        features = damaged
+        if share > 0:
+            strength = self._strength(image, task) if strength is None else strength
+            features = damaged + share * (self._speak(llm, damaged, task, strength) - damaged)
         return tiling.join(self.autoencoder.decode(features), task).clamp(0, 1)
 
-    def restore(self, llm: LanguageModel | None, image: Tensor, kind: str) -> Tensor:
+    def restore(self, llm: LanguageModel | None, image: Tensor, kind: str, strength: float | None = None) -> Tensor:
         """Restore a picture float[3, H, W], 0..1: the residual path, and the language branch as far as its gate opens.
 
         Args:
             llm: None leaves the language branch out.
             kind: one of `KINDS`.
+            strength: of the damage, 0..1, if it is known; else it is estimated where the language branch has a say.
         """
         place = torch.tensor([KINDS.index(kind)], device=image.device)
         detailed = self.detail(image.unsqueeze(0), place)[0]
         weight = self.blend["weight"][TASKS.index(kind)]
         if llm is None or not self.speaks(kind):
             return detailed.clamp(0, 1)  # type: ignore[no-any-return]
-        tiling = self._tiling(image)
-        said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind, image)
+        tiling, strength = self._tiling(image), self._strength(image, kind) if strength is None else strength
+        said = self._speak(llm, self.autoencoder.encode(tiling.cut(image)), kind, strength)
         tiles = tiling.cut(detailed)
         changed = self.blended(tiles, said, float(weight))
         return (detailed + tiling.join(changed - tiles)).clamp(0, 1)  # type: ignore[no-any-return]
@@ -100,10 +105,12 @@ class Restorer(nn.Module):
         tiling = Tiling(size_wh_px[::-1], self.config.tile_px, self.config.overlap_px)
         return len(tiling.corners) * self.config.num_tokens
 
-    def _speak(self, llm: LanguageModel, features: Tensor, task: str, image: Tensor) -> Tensor:
+    def _strength(self, image: Tensor, task: str) -> float:
+        return float(self.estimate(image)[KINDS.index(task)]) if task in KINDS else 0.0
+
+    def _speak(self, llm: LanguageModel, features: Tensor, task: str, strength: float) -> Tensor:
         tasks = torch.full((len(features),), self.language.place(task), device=features.device)
-        strength = self.estimate(image)[KINDS.index(task)] if task in KINDS else features.new_zeros(())
-        return self.language.generate(llm, features, tasks, strength.expand(len(features)))
+        return self.language.generate(llm, features, tasks, features.new_full((len(features),), strength))
 
     def _tiling(self, image: Tensor) -> Tiling:
         return Tiling((image.shape[-2], image.shape[-1]), self.config.tile_px, self.config.overlap_px)

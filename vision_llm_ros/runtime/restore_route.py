@@ -87,7 +87,7 @@ class RestoreRoute:
             strength = float(strengths[KINDS.index(kind)])
             if strength < LEAST_NAMED[kind]:
                 return image, NONE, f"no {_NAMES[kind]} to be seen (estimated strength {strength:.0%}); {_AS_IT_IS}"
-            return self._undo(image, kind), kind, self._told([(kind, strength)])
+            return self._undo(image, kind, strength), kind, self._told([(kind, strength)])
         return self._whatever_is_wrong(image, strengths)
 
     def _whatever_is_wrong(self, image: Tensor, strengths: Tensor) -> tuple[Tensor, str, str]:
@@ -99,19 +99,19 @@ class RestoreRoute:
             if beyond[place] < 0 or any(kind == earlier for earlier, _ in done):
                 break
             done.append((kind, float(strengths[place])))
-            image = self._undo(image, kind)
+            image = self._undo(image, *done[-1])
             strengths = self.restorer.estimate(image)
         if not done:
             return image, NONE, f"nothing is wrong with the picture; {_AS_IT_IS}"
         return image, "+".join(kind for kind, _ in done), self._told(done)
 
-    def _undo(self, image: Tensor, kind: str) -> Tensor:
+    def _undo(self, image: Tensor, kind: str, strength: float) -> Tensor:
         alone = self.path == "language"
         if not alone and (self.path == "residual" or not self.restorer.speaks(kind)):
             return self.restorer.restore(None, image, kind)
         self.model.llm.deepen(self.restorer.config.llm_layers)
         undo = self.restorer.by_language if alone else self.restorer.restore
-        return undo(self.model.llm, image, kind)
+        return undo(self.model.llm, image, kind, strength)
 
     def _told(self, done: list[tuple[str, float]]) -> str:
         parts = (f"{_NAMES[kind]} (estimated strength {strength:.0%})" for kind, strength in done)

@@ -59,10 +59,6 @@ class StageLoop(Loop[Damaged]):
     def learned(self) -> dict[str, Tensor]:
         return {f"{self.name}.{key}": value for key, value in self.module.state_dict().items()}
 
-    def draw(self, seed: tuple[int, ...], step: int) -> list[Damaged]:
-        rng = np.random.default_rng(seed)
-        return [self.photographs.damaged(self.config.batch_size, self.network.tile_px, self.kinds, rng)]
-
     def prepare(self) -> None:
         self.module.train()
 

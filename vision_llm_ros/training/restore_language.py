@@ -24,13 +24,7 @@ from vision_llm_ros.config import RestoreConfig, RestoreTrainConfig
 from vision_llm_ros.model.autoencoder import VisualModule
 from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.llm import LanguageModel
-from vision_llm_ros.model.restoration import (
-    TASKS,
-    Answer,
-    LanguageRestorer,
-    chosen_tasks,
-    place_words,
-)
+from vision_llm_ros.model.restoration import TASKS, Answer, LanguageRestorer, chosen_tasks, place_words
 from vision_llm_ros.model.task_linear import StrengthLinear
 from vision_llm_ros.training.restore import StageLoop
 from vision_llm_ros.training.restore_data import Damaged, Photographs, squared_error
@@ -40,7 +34,7 @@ _SIDE = 2  # tiles along a side of a picture
 _SOLVED = ("language.out.", "language.skip.")
 _RIDGE, _OUT_RIDGE, _LEAST_DAMAGE = 5e-4, 1e-2, 1e-3
 _FLOOR = 1e-4  # squared error of pixels below which a tile is good enough
-_TEXT_WEIGHT: dict[str, float] = {"features": 1.0, "pixels": 0.02}
+_TEXT_WEIGHT = {"features": 1.0, "pixels": 0.02}
 _TEXTS: dict[str, int | None] = {"features": None, "pixels": 4}
 
 
@@ -198,7 +192,7 @@ class LanguageLoop(FeatureLoop):
                 missing.append((clean - answer.features).flatten(0, 1))
                 weights.append(importance(batch, self.network.num_tokens).to(self.device))
             inputs, lacking, weight = (torch.cat(some) for some in (rows, missing, weights))
-            self.module.out.solve(place, inputs, lacking, _OUT_RIDGE, weight / weight.mean())
+            self.module.out.solve(place, inputs, lacking, _OUT_RIDGE, weight)
 
     @torch.no_grad()
     def given(self, damaged: Tensor, clean: Tensor, tasks: Tensor, strengths: Tensor) -> Tensor:
