@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import ModelConfig, RuntimeConfig, TrainConfig
 from vision_llm_ros.errors import ConfigError, EngineError
 from vision_llm_ros.resources import load_preset
@@ -207,7 +208,6 @@ def _start(args: argparse.Namespace, plan: Settings, model: VisionLLM, data: Det
 def _stage(
     args: argparse.Namespace, plan: Settings, model: VisionLLM, data: DetectionData, dtype: torch.dtype, team: Team
 ) -> None:
-    from tqdm import tqdm
 
     from vision_llm_ros.training.detect import Trainer
     from vision_llm_ros.training.run_folder import stage_folder
@@ -218,12 +218,7 @@ def _stage(
     if team.leads:
         plan.write(folder)
     hidden = args.quiet or not team.leads
-    with tqdm(total=plan.train.steps, initial=trainer.step, desc=_stage_name(plan), unit="step", disable=hidden) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix({key: f"{parts[key]:.2f}" for key in _SHOWN if key in parts}, refresh=False)
-            bar.update(1)
-
+    with followed(trainer, _stage_name(plan), _SHOWN, hidden) as progress:
         try:
             trainer.run(progress)
         except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import AlignConfig, LoopConfig, QFormerConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset, weights_path
@@ -146,18 +147,12 @@ def read_data(args: argparse.Namespace, model: VisionLLM, blip: Blip) -> AlignDa
 
 def follow(args: argparse.Namespace, stage: str, config: QFormerConfig, train: LoopConfig, trainer: Loop[Any]) -> None:
     """Train with a progress bar."""
-    from tqdm import tqdm
 
     from vision_llm_ros.training.run_folder import keep_settings
 
     trainer.resume()
     keep_settings(args.out, stage, config, train, _about(args))
-    with tqdm(total=train.steps, initial=trainer.step, desc=stage, unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix({key: f"{parts[key]:.2f}" for key in trainer.parts if key in parts}, refresh=False)
-            bar.update(1)
-
+    with followed(trainer, stage, trainer.parts, args.quiet) as progress:
         trainer.run(progress)
     print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/qformer")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vision_llm_ros.cli import train_align
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import InstructConfig, PromptConfig
 from vision_llm_ros.errors import ConfigError
 
@@ -74,16 +75,9 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
 
 def _start(trainer: AnswerVectorTrainer, args: argparse.Namespace) -> None:
     """See `answer_start`, with a progress bar."""
-    from tqdm import tqdm
 
     from vision_llm_ros.training.answer_start import start_answers
 
     trainer.resume()
-    steps = trainer.config.steps
-    with tqdm(total=steps, initial=trainer.step, desc="answers", unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix({"words": f"{parts['words']:.2f}"}, refresh=False)
-            bar.update(1)
-
+    with followed(trainer, "answers", ("words",), args.quiet) as progress:
         start_answers(trainer, progress)

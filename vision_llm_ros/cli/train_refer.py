@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import MaskConfig, MaskTrainConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset, weights_path
@@ -46,19 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
 
     train = given_settings(args, MaskTrainConfig, _LEARNING)
     trainer = _trainer(args, train)
     trainer.resume()
-    with tqdm(
-        total=train.steps, initial=trainer.step, desc=f"refer {train.stage}", unit="step", disable=args.quiet
-    ) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix({key: f"{parts[key]:.2f}" for key in trainer.parts if key in parts}, refresh=False)
-            bar.update(1)
-
+    with followed(trainer, f"refer {train.stage}", trainer.parts, args.quiet) as progress:
         trainer.run(progress)
     onwards = f"train export {args.out} --out WEIGHTS/mask"
     print(f"{args.out}: done; next: vision-llm {onwards if train.stage == 2 else f'train refer --init {args.out} ...'}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import RegionConfig, RegionTokenConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset, weights_path
@@ -40,7 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
-    from tqdm import tqdm
 
     from vision_llm_ros.evaluation.trial import machine_values
     from vision_llm_ros.model.region_token import RegionToken
@@ -70,12 +70,7 @@ def run(args: argparse.Namespace) -> int:
     files = {args.annotations.name: file_hash(args.annotations)[:12]}
     about = {"preset": args.preset, "files": files, "marks": len(regions.names), "machine": machine_values()}
     keep_settings(args.out, SYSTEM, RegionTokenConfig(hidden_width=train.hidden_width), train, about)
-    with tqdm(total=train.steps, initial=trainer.step, desc="region", unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(name=f"{parts['name']:.2f}", refresh=False)
-            bar.update(1)
-
+    with followed(trainer, "region", ("name",), args.quiet) as progress:
         trainer.run(progress)
     print(f"{args.out}: done; next: vision-llm train export {args.out} --out WEIGHTS/region")
     return 0

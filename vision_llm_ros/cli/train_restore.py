@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import ModelConfig, RestoreConfig, RestoreTrainConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset
@@ -60,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from tqdm import tqdm
 
     from vision_llm_ros.runtime.hardware import choose_device, set_threads
     from vision_llm_ros.training import restore_run
@@ -79,12 +79,7 @@ def run(args: argparse.Namespace) -> int:
     restore_run.require(args.out, args.stage)
     restore_run.write_settings(args.out, network, train, _about(args))
     loop = _loop(args, network, train, device)
-    with tqdm(total=train.steps, initial=loop.step, desc=args.stage, unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix({key: f"{parts[key]:.3f}" for key in loop.parts}, refresh=False)
-            bar.update(1)
-
+    with followed(loop, args.stage, loop.parts, args.quiet, digits=3) as progress:
         loop.run(progress)
     print(f"{args.out}: stage {args.stage} done; curves in {args.stage}/losses.png")
     print(f"when all are: vision-llm train export {args.out} --out WEIGHTS/restore")

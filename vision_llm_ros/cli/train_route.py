@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import RouterConfig, RouterTrainConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset
@@ -71,16 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _learn(trainer: Loop[Any], quiet: bool) -> None:
     """Run a loop to its end, from its last checkpoint."""
-    from tqdm import tqdm
-
     trainer.resume()
-    total = trainer.config.steps
-    with tqdm(total=total, initial=trainer.step, desc=str(trainer.folder.name), unit="step", disable=quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(module=f"{parts['module']:.2f}", refresh=False)
-            bar.update(1)
-
+    with followed(trainer, trainer.folder.name, ("module",), quiet) as progress:
         trainer.run(progress)
 
 

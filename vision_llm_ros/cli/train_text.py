@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision_llm_ros.cli.options import add_settings, given_settings
+from vision_llm_ros.cli.progress import followed
 from vision_llm_ros.config import DecoderTextConfig, DecoderTextTrainConfig, RuntimeConfig
 from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.resources import load_preset, weights_path
@@ -48,7 +49,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     import torch
-    from tqdm import tqdm
 
     from vision_llm_ros.model.text_decoder import TextDecoder
     from vision_llm_ros.runtime.engine import load_model
@@ -75,12 +75,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = TextTrainer(model, decoder, data, train, args.out, choose_dtype(runtime.dtype, device))
     trainer.resume()
     keep_settings(args.out, "text", config, train, _about(args))
-    with tqdm(total=train.steps, initial=trainer.step, desc="text", unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(words=f"{parts['words']:.2f}", refresh=False)
-            bar.update(1)
-
+    with followed(trainer, "text", ("words",), args.quiet) as progress:
         trainer.run(progress)
     if train.head_steps:
         for key, value in trainer.learned().items():
@@ -107,12 +102,7 @@ def _learn_head(
         kept = keep_states(model, decoder, data, bar.update)
     trainer = HeadTrainer(model, decoder, kept, train, args.out / LAST_PHASE, dtype)
     trainer.resume()
-    with tqdm(total=train.head_steps, initial=trainer.step, desc="head", unit="step", disable=args.quiet) as bar:
-
-        def progress(step: int, parts: dict[str, float]) -> None:
-            bar.set_postfix(words=f"{parts['words']:.2f}", refresh=False)
-            bar.update(1)
-
+    with followed(trainer, "head", ("words",), args.quiet) as progress:
         trainer.run(progress)
 
 
