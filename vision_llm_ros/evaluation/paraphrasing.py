@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE, routing_metrics
-from vision_llm_ros.interfaces import SentenceRouter, Task, TaskSpec, TextSimilarity
+from vision_llm_ros.interfaces import SentenceRouter, TaskSpec, TextSimilarity
 from vision_llm_ros.language import corpus
 from vision_llm_ros.language.invocation import Invocation, read
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
-from vision_llm_ros.language.routing import RoutedParser
+from vision_llm_ros.language.routing import RoutedParser, kinds_of
 from vision_llm_ros.language.utterances import Utterance, utterances
 
 NEIGHBOURS_FROM = 3000
@@ -131,18 +131,10 @@ def outcome(parse: Callable[[str], TaskSpec], text: str) -> TaskSpec | str:
 
 
 def kinds(spec: TaskSpec | str | None) -> Kinds:
-    """The tasks of an outcome in order; one definite thing is found alike by detection and grounding."""
+    """The tasks of an outcome in order, see `kinds_of`; a refusal or an error by its name alone."""
     if spec is None:
         return (REFUSE,)
-    if isinstance(spec, str):
-        return (spec,)
-    return tuple(_kind(step) for step in spec.steps)
-
-
-def _kind(step: TaskSpec) -> str:
-    if step.restore_first or (step.task is Task.DETECT and step.max_objects == 1):
-        return f"{step.restore_kind}>{step.task}" if step.restore_first else str(Task.GROUND)
-    return f"{step.task} {step.restore_kind}".strip()
+    return (spec,) if isinstance(spec, str) else kinds_of(spec)
 
 
 def compare(specs: Sequence[TaskSpec | None], given: Sequence[TaskSpec | str]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class RoutedParser:
             other = self._planned(invocations, text, timing, points, confidence)
         except CommandError:
             return None
-        return None if _tasks(other) == _tasks(spec) else other
+        return None if kinds_of(other) == kinds_of(spec) else other
 
     def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
         """The language model's reading; None where it is unsure.
@@ -103,16 +103,14 @@ class RoutedParser:
         return replace(_timed(spec, timing), routed=confidence)
 
 
-def _tasks(spec: TaskSpec) -> list[tuple[Task, bool, str]]:
-    """What kinds of task; one definite thing is found alike by detection and grounding."""
-    return [
-        (
-            Task.GROUND if step.task is Task.DETECT and step.max_objects == 1 else step.task,
-            step.restore_first,
-            step.restore_kind,
-        )
-        for step in spec.steps
-    ]
+def kinds_of(spec: TaskSpec) -> tuple[str, ...]:
+    """The tasks of a sentence in order, by kind; one definite thing is found alike by detection and grounding."""
+    return tuple(map(_kind, spec.steps))
+
+
+def _kind(step: TaskSpec) -> str:
+    task = Task.GROUND if step.task is Task.DETECT and step.max_objects == 1 else step.task
+    return f"{step.restore_kind}>{task}" if step.restore_first else f"{task} {step.restore_kind}".strip()
 
 
 def _narrowed(item: Invocation) -> Invocation:
