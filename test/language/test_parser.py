@@ -218,3 +218,12 @@ def test_any_text_is_understood_or_refused_quickly(parser: CommandParser, text: 
 )
 def test_repetition_does_not_slow_the_grammar(parser: CommandParser, text: str) -> None:
     assert _seconds(parser, text) < 0.05
+
+
+def test_boxed_in_things_are_named_without_the_preposition(parser: CommandParser) -> None:
+    assert parser.parse("box in every bus you see").classes == ("bus",)
+
+
+def test_an_english_word_that_other_languages_have_too_is_no_reason_to_refuse(parser: CommandParser) -> None:
+    with pytest.raises(CommandError, match="'pour': moving or handling"):
+        parser.parse("pour me a coffee")

@@ -37,7 +37,7 @@ _INJECTION = re.compile(
 _FOREIGN = frozenset(
     """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el
     los las una todos todas encuentra busca dónde está il gli tutti tutte trova cerca alla hitta zoek het een
-    encontre os as pessoas och är di del della che per para por avec pour sur dans bitte nicht""".split()
+    encontre os as pessoas och är di del della che per para por avec sur dans bitte nicht""".split()
 ) - {"as", "das", "per", "est", "las", "los", "el", "il", "di", "sur", "os"}
 _CONTRACTIONS = (
     (r"\b(what|where|who|how|which|that|there|here|it|s?he)(?:'s|s(?= (?:the|a|an|my|that|this|on|in|going)\b))", r"\1 is"),  # noqa: E501
