@@ -5,7 +5,7 @@ openers, tails and companions in a plan; `say` forms stand alone. (this|that|) i
 definite thing, `{p}` a quantified list, `{m}` bare plurals, `{a}` an indefinite thing, `{where}` a part of the picture,
 `{scene}` a whole scene, `{ago}` a period. What the module is to be told is the slot, or what stands in [brackets].
 The splits of `APART` were written apart and are never learnt from: no learnt form has more than 0.7 of its words (of
-both) in common with one of them. By "apart" and "other" we choose, by "held_out" we only report.
+both) in common with one of them. By "apart" and "other" we choose, by "held_out" and "unheard" we only report.
 """
 
 from __future__ import annotations
@@ -46,8 +46,13 @@ def _together(*some: Forms) -> Forms:
 
 
 # split -> what was written apart
-APART: dict[str, Forms] = {split: read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "other", "held_out")}
-LEARNT = _together(*(read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied", "broad")))
+APART: dict[str, Forms] = {
+    split: read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "other", "held_out", "unheard")
+}
+_PLAIN, *_BROAD = (read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied", "broad", "people"))
+LEARNT = _together(_PLAIN, *_BROAD)
+# forms to be drawn more often: patterns of many wordings, and what many different people would say
+BROAD = frozenset(form for forms in _BROAD for kinds in forms.values() for some in kinds.values() for form in some)
 # what stands around tasks: "opener", "tail", "joiner", and "reversed", where the second task is to be done first
 AROUND = read_forms(_FOLDER / "around.txt")
 

@@ -17,15 +17,15 @@ from vision_llm_ros.errors import ConfigError
 from vision_llm_ros.interfaces import WHOLE_IMAGE, Box
 from vision_llm_ros.language.invocation import REFUSED, Invocation
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.paraphrases import APART, AROUND, LEARNT, SYNONYMS, Forms, chosen, is_kept_apart
+from vision_llm_ros.language.paraphrases import APART, AROUND, BROAD, LEARNT, SYNONYMS, Forms, chosen, is_kept_apart
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
 SPLITS = ("learnt", "choosing", *APART)
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
-_TRIES, _CHOICES_WEIGH = 5, 4
-_SLIPS, _REVERSED = {"learnt": 0.2}, {"learnt": 0.35}  # more than to be met with
+_TRIES, _BROAD_WEIGHS = 5, 4
+_PLANS, _REVERSED, _SLIPS = {"learnt": 0.35}, {"learnt": 0.35}, {"learnt": 0.2}  # more than to be met with
 _OPEN, _CLOSE = "\ue010", "\ue011"  # around the instruction inside a sentence; further parts have marks of their own
 _ADJECTIVES = """red blue green yellow black white small big old broken tall empty open left plastic wooden nearest
 largest second dirty striped round new metal leftmost purple grey folded parked shiny""".split()
@@ -138,7 +138,7 @@ def utterances(split: str, count: int, seed: int = 0) -> Iterator[Utterance]:
 
 def draw(split: str, rng: random.Random) -> Utterance:
     """One sentence of a split."""
-    plan = rng.random() < PLAN_SHARE
+    plan = rng.random() < _PLANS.get(split, PLAN_SHARE)
     text, parts = _plan(split, rng) if plan else _single(split, rng)
     return _marked(_said(text, rng, _SLIPS.get(split, 0.1)), parts)
 
@@ -172,7 +172,7 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
 
 
 def _drawn(split: str, module: str, kind: str, rng: random.Random) -> str:
-    """A form of a split; of forms with choices, the more often; none that is too close to one that is written apart."""
+    """A form of a split; broad ones more often; none that is too close to one that is written apart."""
     some, shares = _weighed(split, module, kind)
     form = rng.choices(some, shares)[0]
     if split in APART:
@@ -188,7 +188,7 @@ def _drawn(split: str, module: str, kind: str, rng: random.Random) -> str:
 @lru_cache(maxsize=512)
 def _weighed(split: str, module: str, kind: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     some = forms(split)[module][kind]
-    return some, tuple(_CHOICES_WEIGH if "(" in form else 1 for form in some)
+    return some, tuple(_BROAD_WEIGHS if form in BROAD or "(" in form else 1 for form in some)
 
 
 def _around(kind: str, split: str, rng: random.Random) -> str:
