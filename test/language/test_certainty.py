@@ -13,6 +13,7 @@ from vision_llm_ros.language.plan import Planner, parts_of
         *("find every dog", "please segment the red cup", "what is on the table?", "how many people are there?"),
         *("is there a cat under the chair?", "what color is the bus", "where is my phone", "is the door open?"),
         *("track the person", "describe the scene", "denoise the picture, then find every cup"),
+        "clean the image, then find the people and count the bags",
         *("draw boxes around all bikes", "what is the man wearing?", "stop"),
         *("which one is the red cup?", "okay computer, denoise the picture; then outline the dog", "cups and dogs"),
         *("find all cats and women and track them", "do you know where the blue car is", "cut the wooden chair out"),

@@ -37,7 +37,7 @@ _PLAIN = re.compile(
     rf"(?:can you tell me|do you know|tell me) where {_SHORT}(?:is|are)|"
     rf"(?:can you tell me |tell me )?(?:what|who) (?:is|are) (?:(?:sitting|standing|lying) )?{_BESIDE} {_SHORT}|"
     rf"(?:is|are) there (?:an?|any|some|more) {_SHORT}|do you see (?:an?|any) {_SHORT}|"
-    rf"(?:tell me )?how many {_SHORT}(?: (?:are there|there are|do you see|you see|can you see))?"
+    rf"count {_SHORT}|(?:tell me )?how many {_SHORT}(?: (?:are there|there are|do you see|you see|can you see))?"
     rf"(?: {_BESIDE} {_SHORT})?|"
     rf"what colou?r (?:is|are) {_SHORT}|what is the colou?r of {_SHORT}|(?:is|are) {_SHORT}{_STATE}|"
     rf"what (?:is|are) {_SHORT}(?:doing|wearing|holding|made of)|"

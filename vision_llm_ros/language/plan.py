@@ -68,11 +68,19 @@ class Planner:
         if len(parts) > 1 and not _one_after_all(parts):
             return self.plan(several)
         try:
-            return self._parse(text)
+            spec = self._parse(text)
         except CommandError:
             if len(several) <= 1:
                 raise
             return self.plan(several)
+        return self._each_answered(several) or spec if spec.task is Task.ANSWER else spec
+
+    def _each_answered(self, parts: list[str]) -> TaskSpec | None:
+        """A question that is several: "what is on the table and how many cups are there"; None if one part is none."""
+        try:
+            return self.plan(parts) if len(parts) > 1 else None
+        except CommandError:
+            return None
 
     def _restored_first(self, text: str) -> TaskSpec | None:
         """A sentence that the grammar takes for one task on the restored picture."""
