@@ -26,6 +26,8 @@ def planner() -> Planner:
         ("describe the scene and count the people", "caption answer"),
         ("find the cup, then segment it", "detect segment"),
         ("what is on the table and how many cups are there?", "answer answer"),
+        ("what is on the table; and what is on the floor?", "answer answer"),
+        ("Find the dog. And describe the scene.", "detect caption"),
     ],
 )
 def test_several_tasks_become_an_ordered_plan_that_reads_back_the_same(
@@ -39,7 +41,8 @@ def test_several_tasks_become_an_ordered_plan_that_reads_back_the_same(
 @pytest.mark.parametrize(
     "sentence",
     ["find cups and plates", "find the cup and segment it", "clean up the picture and then find every person",
-     "find the dog and tell me where it is", "did anyone pass?", "how many cups and plates are there?", "watch for people and dogs at 2 Hz"],
+     "find the dog and tell me where it is", "did anyone pass?",
+     "how many cups and plates are there?", "watch for people and dogs at 2 Hz"],
 )  # fmt: skip
 def test_one_task_stays_one(planner: Planner, sentence: str) -> None:
     assert planner.parse(sentence).then == ()

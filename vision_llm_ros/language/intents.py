@@ -11,7 +11,8 @@ _SEEK = (
     r"pick out|mark|point out|"
     r"look (?:out )?for|search (?:out )?for|hunt (?:down|for)?|scan for|check for|watch (?:out )?for|"
     r"monitor for|list|report|"
-    r"get|give me|show(?: me)?|see|notice|single out|track down|spy|look around for|box(?: in(?= (?:all|every|each|these|those)\b))?|label|annotate|tag|name)"
+    r"get|give me|show(?: me)?|see|notice|single out|track down|spy|look around for|"
+    r"box(?: in(?= (?:all|every|each|these|those)\b))?|label|annotate|tag|name)"
 )
 _GIVE = any_of(
     r"(?:give|get|show|send|tell)(?: me| us)?",

@@ -21,7 +21,8 @@ from vision_llm_ros.language.verbs import VERBS
 _NEAREST = "denoise the picture, then find every person"
 _LATER = r"(?:then|afterwards|after that|next|finally)"
 _STRONG = re.compile(
-    rf"\s*(?:[,;.]\s*(?:and\s+)?|\s+and\s+){_LATER}\b,?\s*|\s+then\s+|\s*;\s*|(?<=[a-z\ue001])[.?!]\s+(?=[a-z])",
+    rf"\s*(?:[,;.]\s*(?:and\s+)?|\s+and\s+){_LATER}\b,?\s*|\s+then\s+|"
+    r"(?:\s*;\s*|(?<=[a-z\ue001])[.?!]\s+)(?:and\s+)?(?=[a-z\ue000])",
     re.IGNORECASE,
 )
 _VERB = "|".join(sorted((VERBS | ACTIONS) - {"light", "open", "left", "clean", "cut", "set", "stand", "hold"}))

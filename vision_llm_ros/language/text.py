@@ -25,14 +25,17 @@ _TYPOGRAPHY = str.maketrans(
 )
 _INVISIBLE = ("\ufe0f", "\u200d")  # parts of emoji
 _UNEXPECTED = re.compile(r"[{}<>\\|$;=*^~\[\]`_@#]|--|\.\./")
+_DASH = re.compile(r"(?<=[a-z]) --? (?=[a-z])")
+_PLURAL = re.compile(r"(?<=[a-z])\((e?s)\)")  # cup(s)
+_SLASH = re.compile(r"\band/or\b|(?<=[a-z]{3})/(?=[a-z]{3})")  # cups/plates
 _CODE = re.compile(
-    r"\b(?:drop|alter|truncate) table\b|\bselect\b.+\bfrom\b|\b(?:delete|insert|update)\b.+\b(?:from|into|set)\b.+|"
-    r"\brm -|\bsudo\b|\bcurl\b|\bwget\b|https?:|\w+\(.*\)|\bimport \w+|/etc/|\bdef \w+"
+    r"\b(?:drop|alter|truncate) table\b|\bselect \S+ from \w+ where\b|\b(?:delete from|insert into|update \w+ set)\b|"
+    r"\brm -|\bsudo\b|\bcurl\b|\bwget\b|https?:|\w+\((?!e?s\)).*\)|\bimport \w+|/etc/|\bdef \w+"
 )
 _INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override|bypass)\b.*\b(?:instructions?|rules?|prompts?|commands?|guidelines)\b|"
-    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as\b|\bpretend (?:to be|that you|you)\b|"
-    r"\bjailbreak\b|\b(?:system|assistant|user):"
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.*\b(?:instructions?|rules?|prompts?|guidelines|commands?(?!\W*$))\b|"
+    r"\b(?:system|hidden|secret) prompt\b|\byou are now\b|\bact as (?:an?|the|if|though)\b|"
+    r"\bpretend (?:to be|that you|you)\b|\bjailbreak\b|\b(?:system|assistant|user):"
 )
 _FOREIGN = frozenset(
     """alle der und ein eine einen nach suche finde zeig mir ist wo das auf le les des une trouve tous toutes où est el
@@ -156,8 +159,10 @@ def clean(text: str) -> CleanText:
     if not lowered:
         raise CommandError("Expected a sentence, got signs only", EXAMPLE)
     lowered = _SAID_BACK.sub("", lowered) or lowered
+    lowered = _PLURAL.sub(r"\1", _DASH.sub(", ", lowered))
     check_intent(lowered)
     words, quotes = _take_quotes(lowered)
+    words = _SLASH.sub(" and ", words)
     for pattern, replacement in _CONTRACTIONS:
         words = re.sub(pattern, replacement, words)
     words = re.sub(r"[()!]| ?:(?=\s|$)", " ", words).replace('"', " ")
