@@ -167,3 +167,11 @@ def test_a_phrase_that_the_grammar_refuses_is_narrowed_to_its_thing(parser: Comm
     assert (spec.task, spec.phrase or spec.classes) == (Task.GROUND, "blue mug")
     with pytest.raises(CommandError):
         routed(parser, Invocation("ground", "whatever"))[0].parse(ODD)
+
+
+def test_which_way_a_picture_is_turned_is_read_from_the_sentence(parser: CommandParser) -> None:
+    both, _ = routed(parser, Invocation("rotate"))
+    assert both.parse("this one wants righting, it came in upside down").restore_kind == "rotate_half"
+    assert both.parse("swivel the view clockwise for me").restore_kind == "rotate_clockwise"
+    with pytest.raises(CommandError, match="got 30"):
+        both.parse("swivel the view through 30 degrees")

@@ -15,9 +15,8 @@ from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE, routi
 from vision_llm_ros.interfaces import SentenceRouter, TaskSpec, TextSimilarity
 from vision_llm_ros.language import corpus
 from vision_llm_ros.language.invocation import Invocation, read
-from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plan import Planner
-from vision_llm_ros.language.routing import RoutedParser, kinds_of
+from vision_llm_ros.language.routing import RoutedParser, command_of, kinds_of
 from vision_llm_ros.language.utterances import Utterance, utterances
 
 NEIGHBOURS_FROM = 3000
@@ -115,7 +114,7 @@ def _task(given: TaskSpec | str) -> str:
 def wanted(planner: Planner, item: Utterance) -> TaskSpec | None:
     """What a sentence was made to mean; None if it is refused or names what the lexicon does not know."""
     try:
-        return planner.plan([part.sentence(period_of(item.text)) for part in item.invocations])
+        return planner.plan([command_of(part, item.text) for part in item.invocations])
     except CommandError:
         return None
 

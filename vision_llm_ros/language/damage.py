@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from vision_llm_ros.language.modifiers import NUMBER
 from vision_llm_ros.language.patterns import PICTURE, THINGS, any_of, words
 
 INPAINT = "inpaint"
@@ -99,15 +100,18 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ("mask", rf"(?:fill(?: in| up)?|complete|reconstruct|inpaint|close) (?:the |all |any )*{_HOLES}{_IN_PICTURE}"),
     (
         "rotate",
-        rf"(?:rotate|turn|spin) (?:{PICTURE}|it)"
-        r"(?: (?:by |about |through )?(?:90|ninety|a quarter)(?:[- ]?(?:degrees?|°|turn))?)?"
-        r"(?: clockwise| (?:to the )?right| sideways)?",
+        rf"(?:rotate|turn|spin) (?:{PICTURE}|it|this)"
+        rf"(?: (?:by |about |through )?(?:an? )?(?:{NUMBER}|quarter|half|three quarters)"
+        r"(?:[- ]?(?:degrees?|deg|turns?))?)?"
+        r"(?: (?:anti|counter)[- ]?clockwise| clockwise| (?:to the )?(?:right|left)| sideways| once)?",
     ),
-    ("rotate", rf"turn {PICTURE} {words('upside_down the_right_way_up upright around')}"),
+    ("rotate", rf"turn (?:{PICTURE}|it|this) {words('upside_down the_right_way_up upright around over')}"),
     ("rotate", rf"{PICTURE} is {words('upside_down sideways rotated')}{_HELP}"),
     (
         "flip",
-        rf"(?:flip|mirror|reflect)(?: {PICTURE}| it)?(?: (?:horizontally|(?:from )?left to right|around|sideways))?",
+        rf"(?:flip|mirror|reflect)(?: {PICTURE}| it| this)?"
+        r"(?: (?:horizontally|vertically|(?:from )?left to right|(?:from )?top to bottom|upside down|around|"
+        r"sideways))?",
     ),
     ("flip", rf"{PICTURE} is {words('mirrored flipped')}{_HELP}|mirror image"),
     (

@@ -15,7 +15,8 @@ MIN_POLYGON_POINTS = 8
 _UNITS = """
     one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
     nineteen""".split()
-_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60}
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80,
+         "ninety": 90}  # fmt: skip
 NUMBER_WORDS: dict[str, float] = {
     "zero": 0, "a": 1, "an": 1, "single": 1, "half": 0.5, "half a": 0.5, "a half": 0.5, "couple": 2, "a couple of": 2,
     "few": 3, "a few": 3, "dozen": 12, "a dozen": 12, "hundred": 100, "a hundred": 100, "other": 2, "thousand": 1000,

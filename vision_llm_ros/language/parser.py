@@ -18,6 +18,7 @@ from vision_llm_ros.language.nouns import NounPhrases, strip_filler
 from vision_llm_ros.language.refusals import refuse_action
 from vision_llm_ros.language.rules import Request, Rules
 from vision_llm_ros.language.text import EXAMPLE, NOT_UNDERSTOOD, CleanText, clean
+from vision_llm_ros.language.turns import turn_of
 from vision_llm_ros.language.verbs import VERBS, plain_verb, respell
 
 
@@ -74,6 +75,7 @@ class CommandParser:
     def _restored_first(self, request: Request) -> TaskSpec | None:
         """Two commands in one sentence, of which the first is to restore the picture for the second."""
         for kind, rest in restored_before(request.text):
+            kind = turn_of(kind, request.text.removesuffix(rest))
             text, _ = plain_verb(region_last(rest))
             for rule in self._rules.after_restoring:
                 spec = rule(replace(request, text=text))

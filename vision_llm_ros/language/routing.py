@@ -14,7 +14,9 @@ from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plain_things import narrowed
 from vision_llm_ros.language.plan import Planner
+from vision_llm_ros.language.saying import describe
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
+from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
 
 _SAID_WHOLE = frozenset({"answer", "match"})
 SURE = 0.35  # probability from which the language model is believed rather than the grammar
@@ -92,25 +94,28 @@ class RoutedParser:
     def _planned(
         self, invocations: tuple[Invocation, ...], text: str, timing: Timing, points: int | None, confidence: float
     ) -> TaskSpec:
-        period = period_of(text)
         try:
-            spec = self._planner.plan([_sentence(item, text, period, points) for item in invocations])
+            spec = self._planner.plan([command_of(item, text, points) for item in invocations])
         except CommandError:
             narrower = tuple(map(_narrowed, invocations))
             if narrower == invocations:
                 raise
-            spec = self._planner.plan([_sentence(item, text, period, points) for item in narrower])
+            spec = self._planner.plan([command_of(item, text, points) for item in narrower])
         return replace(_timed(spec, timing), routed=confidence)
 
 
 def kinds_of(spec: TaskSpec) -> tuple[str, ...]:
-    """The tasks of a sentence in order, by kind; one definite thing is found alike by detection and grounding."""
+    """The tasks of a sentence in order, by kind.
+
+    One definite thing is found alike by detection and grounding; which way a picture is turned is of no matter.
+    """
     return tuple(map(_kind, spec.steps))
 
 
 def _kind(step: TaskSpec) -> str:
     task = Task.GROUND if step.task is Task.DETECT and step.max_objects == 1 else step.task
-    return f"{step.restore_kind}>{task}" if step.restore_first else f"{task} {step.restore_kind}".strip()
+    restored, _, _ = step.restore_kind.partition("_")
+    return f"{restored}>{task}" if step.restore_first else f"{task} {restored}".strip()
 
 
 def _narrowed(item: Invocation) -> Invocation:
@@ -129,13 +134,19 @@ def _modifiers(text: str) -> tuple[str, Timing, int | None]:
     return (text if untouched else rest), timing, points
 
 
-def _sentence(item: Invocation, text: str, period: str, points: int | None) -> str:
-    """The command of an invocation with the modifiers of its task."""
-    sentence = item.sentence(period)
+def command_of(item: Invocation, text: str, points: int | None = None) -> str:
+    """The command that an invocation stands for, with what the operator's sentence says beyond its tags.
+
+    Raises:
+        CommandError: it is a refusal, or a turn that is not by quarters.
+    """
+    sentence, lowered = item.sentence(period_of(text)), text.lower()
+    if item.module in (ROTATE, FLIP):
+        return describe(TaskSpec(Task.RESTORE, restore_kind=turn_of(item.module, lowered)))
     if item.module == "polygon" and points is not None:
         return f"{sentence} with {points} points"
     if item.module in ("caption", "describe"):
-        long, short = CAPTION_LONG.search(text.lower()), CAPTION_SHORT.search(text.lower())
+        long, short = CAPTION_LONG.search(lowered), CAPTION_SHORT.search(lowered)
         return sentence + (" in detail" if long else "") + (" briefly" if short and not long else "")
     return sentence
 

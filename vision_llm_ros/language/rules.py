@@ -17,6 +17,7 @@ from vision_llm_ros.language.past import past_question
 from vision_llm_ros.language.patterns import first_match
 from vision_llm_ros.language.refusals import refuse_question
 from vision_llm_ros.language.text import CleanText
+from vision_llm_ros.language.turns import turn_of
 from vision_llm_ros.language.verbs import refuse_second_command, without_tail
 from vision_llm_ros.language.words import VAGUE
 
@@ -76,7 +77,7 @@ class Rules:
             return None
         kind, things = wanted
         if kind != INPAINT:
-            return TaskSpec(Task.RESTORE, restore_kind=kind)
+            return TaskSpec(Task.RESTORE, restore_kind=turn_of(kind, request.text))
         if not things:
             raise CommandError("Expected what to remove from the picture", "remove the car from the picture")
         if is_glare(things):

@@ -27,8 +27,11 @@ _RESTORE_WORDS = {
     "pepper": "remove the black dots from the picture",
     "derain": "remove the rain from the picture",
     "mask": "fill in the missing blocks in the picture",
-    "rotate": "rotate the picture by 90 degrees",
-    "flip": "flip the picture",
+    "rotate": "rotate the picture by 90 degrees counter-clockwise",
+    "rotate_clockwise": "rotate the picture by 90 degrees clockwise",
+    "rotate_half": "rotate the picture by 180 degrees",
+    "flip": "flip the picture horizontally",
+    "flip_vertical": "flip the picture vertically",
 }
 _LENGTH_WORDS = {"": "", "short": " briefly", "long": " in detail"}
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from vision_llm_ros.interfaces import Detection, Mask, Perception, Restored, Result, Status
+from vision_llm_ros.runtime.turning import TURNS
 
 Picture = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -127,7 +128,7 @@ def _with_restored(image: Picture, restored: Restored | None) -> Picture:
     canvas = np.array(image, dtype=np.uint8, order="C")
     if restored is None:
         return canvas
-    if restored.image_rgb_u8.shape != image.shape or restored.kind in ("rotate", "flip"):
+    if restored.image_rgb_u8.shape != image.shape or restored.kind in TURNS:
         return np.array(restored.image_rgb_u8, dtype=np.uint8, order="C")
     middle = image.shape[1] // 2
     canvas[:, middle:] = restored.image_rgb_u8[:, middle:]

@@ -19,6 +19,7 @@ from vision_llm_ros.interfaces import (
     TaskSpec,
 )
 from vision_llm_ros.language.plan import refers_to
+from vision_llm_ros.runtime.turning import TURNS, UNTURNED, turned
 
 logger = logging.getLogger(__name__)
 Steps = tuple[tuple[TaskSpec, Perception], ...]
@@ -36,16 +37,19 @@ def answer_all(engine: Engine, frame: Frame, specs: tuple[TaskSpec, ...]) -> tup
 def follow(engine: Engine, frame: Frame, plan: TaskSpec) -> Steps:
     """Do the tasks of a plan in order.
 
-    A restored picture is what the later tasks see. A question about one found thing is asked about its box. What
-    was not found is not asked about, and after a failure nothing further is tried; both are said.
+    A restored picture is what the later tasks see; what they find on one that was turned is told in pixels of the
+    camera's. A question about one found thing is asked about its box. What was not found is not asked about, and after
+    a failure nothing further is tried; both are said.
     """
     done: list[tuple[TaskSpec, Perception]] = []
+    source, turn = frame.size_wh_px, UNTURNED
     for step in plan.steps:
-        step = _directed(step, done, frame)
+        step = _directed(step, [(earlier, turned(found, turn, source)) for earlier, found in done], frame)
         perception = _spared(step, done) or perceive_all(engine, frame, (step,))[0]
-        done.append((step, perception))
+        done.append((step, turned(perception, turn.back, frame.size_wh_px)))
         if perception.restored is not None:
             frame = replace(frame, image_rgb_u8=perception.restored.image_rgb_u8)
+            turn = turn.then(TURNS.get(perception.restored.kind, UNTURNED))
     return tuple(done)
 
 

@@ -30,6 +30,7 @@ from vision_llm_ros.interfaces import (
     TaskSpec,
 )
 from vision_llm_ros.language.damage import INPAINT
+from vision_llm_ros.runtime.turning import TURNS
 
 Item = TypeVar("Item", Detection, Mask)
 SEEKING = frozenset({Task.DETECT, Task.GROUND, Task.POLYGON, Task.SEGMENT})
@@ -122,7 +123,7 @@ def _kept(perception: Perception, spec: TaskSpec, size_wh_px: tuple[int, int]) -
 
 
 def _restored_part(perceive: Callable[[Frame, TaskSpec], Perception], frame: Frame, spec: TaskSpec) -> Perception:
-    if spec.restore_kind in ("rotate", "flip"):
+    if spec.restore_kind in TURNS:
         text = f"{spec.restore_kind} turns the whole picture; give no region"
         return Perception(spec.task, Status.REJECTED, text)
     left, top, right, bottom = pixels_of(spec.region, frame.size_wh_px)

@@ -17,9 +17,9 @@ from vision_llm_ros.model.detail import KINDS
 from vision_llm_ros.model.detector import VisionLLM
 from vision_llm_ros.model.restorer import Restorer
 from vision_llm_ros.runtime.routes import Stopwatch, View
+from vision_llm_ros.runtime.turning import TOLD, TURNS
 
 RECONSTRUCT = "reconstruct"
-SPATIAL = ("rotate", "flip")
 NONE = "none"
 # Weaker damage is left alone, 0..1 of the strongest learnt: when the sentence names its kind, and when it does not.
 # Thin bright lines of sharp photographs look like slight rain.
@@ -54,8 +54,8 @@ class RestoreRoute:
         A kind that is not named is the estimator's choice; where nothing is wrong the frame comes back untouched.
         Quality is 1 minus the strongest damage that the estimator sees.
         """
-        if spec.restore_kind not in ("", RECONSTRUCT, *KINDS, *SPATIAL):
-            served = ", ".join((*KINDS, *SPATIAL, RECONSTRUCT))
+        if spec.restore_kind not in ("", RECONSTRUCT, *KINDS, *TURNS):
+            served = ", ".join((*KINDS, *TURNS, RECONSTRUCT))
             text = f"this model cannot undo {spec.restore_kind!r}; it serves {served}"
             return Perception(spec.task, Status.REJECTED, text)
         self.restorer.to(self.model.device)
@@ -65,7 +65,7 @@ class RestoreRoute:
         with watch.stage("restore"):
             restored, kind, text = self._restored(image, strengths, spec.restore_kind)
         with watch.stage("estimate"):
-            after = strengths if kind in (NONE, *SPATIAL) else self.restorer.estimate(restored)
+            after = strengths if kind in (NONE, *TURNS) else self.restorer.estimate(restored)
         pixels = view.frame.image_rgb_u8 if kind == NONE else _to_u8(restored)
         before, now = (1 - float(values.max()) for values in (strengths, after))
         return Perception(spec.task, Status.OK, text, restored=Restored(pixels, kind, before, now))
@@ -79,10 +79,8 @@ class RestoreRoute:
         """The picture, what was undone ("none" for nothing), and that in words."""
         if kind == RECONSTRUCT:
             return self.restorer.reconstruct(image), kind, "passed through the visual module only"
-        if kind in SPATIAL:
-            moved = image.rot90(1, (1, 2)) if kind == "rotate" else image.flip(2)
-            told = "turned a quarter counter-clockwise" if kind == "rotate" else "left and right swapped"
-            return moved, kind, told
+        if kind in TURNS:
+            return _to_tensor(TURNS[kind].pixels(_to_u8(image)), image.device), kind, TOLD[kind]
         if kind in KINDS:
             strength = float(strengths[KINDS.index(kind)])
             if strength < LEAST_NAMED[kind]:
