@@ -86,7 +86,8 @@ POLYGON = compiled(
 _MASK = r"(?:(?:segmentation|instance|pixel|binary|object)? ?(?:masks?|segmentations?)|silhouettes?|cut-?outs?)"
 SEGMENT = compiled(
     rf"(?:separate|split|isolate) {THINGS} from (?:the |its |their )?(?:background|rest|scene|image)(?: of .+)?",
-    rf"(?:segment(?: out)?|mask(?: out| off)?|cut ?out|isolate|extract|crop out|colou?r in|shade|separate) {THINGS}",
+    r"(?:segment(?: out)?|mask(?: out| off)?(?! of\b| for\b)|cut ?out|isolate|extract|crop out|colou?r in|shade|"
+    rf"separate) {THINGS}",
     rf"cut {THINGS} out(?: of {PICTURE})?",
     rf"{_GIVE}? ?(?:an?|the|all|every|some)? ?{_MASK} {_FOR} {THINGS}",
     r"(?:which|what|mark the|highlight the|show(?: me)? the|find the|give me the|colou?r the) pixels? "

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_POINTS, WHOLE_IMAGE, Box
+from vision_llm_ros.language.ordinals import COUNTED
 
 MIN_RATE_HZ, MAX_RATE_HZ = 1 / 3600, 1000.0
 MIN_POLYGON_POINTS = 8
@@ -228,7 +229,8 @@ def region_last(text: str) -> str:
 def take_region(text: str) -> tuple[str, Box]:
     """Split off the part of the picture to look in; fractions xyxy.
 
-    Two regions in one sentence belong to their own phrases ("the dog on the left and the cat on the right") and stay.
+    Two regions in one sentence belong to their own phrases ("the dog on the left and the cat on the right") and stay,
+    as does the side that things are counted from.
 
     Raises:
         CommandError: "left or right", "upper lower", or a region outside the picture.
@@ -242,7 +244,7 @@ def take_region(text: str) -> tuple[str, Box]:
             raise CommandError(f"Expected a region x_min, y_min, x_max, y_max within 0..1, got {box}", "")
         return _tidy(text[: found.start()] + " " + text[found.end() :]), (x_min, y_min, x_max, y_max)
     regions = list(_REGION.finditer(text))
-    if len(regions) != 1:
+    if len(regions) != 1 or COUNTED.search(text):
         return text, WHOLE_IMAGE
     found = regions[0]
     rest = text[: found.start()] + " " + text[found.end() :]

@@ -67,6 +67,9 @@ FILLER = re.compile(
 _PORTION = re.compile(r"\b(?P<portion>pairs?|pieces?|slices?|sets?|bunch|bunches) of (?:the |these |those )?(?=\w)")
 
 
+_EVERYBODY = re.compile(r"\b(?:all of )?every(?:one|body)\b")
+
+
 @dataclass(frozen=True)
 class Item:
     """One thing of a list.
@@ -93,6 +96,11 @@ def strip_filler(text: str) -> str:
     while (stripped := FILLER.sub("", text).strip(" ,.?")) != text:
         text = stripped
     return text
+
+
+def everybody_named(text: str) -> str:
+    """Things with "everyone" by its noun: "all people"."""
+    return _EVERYBODY.sub("all people", text)
 
 
 def _split(text: str) -> list[str]:
@@ -147,7 +155,7 @@ class NounPhrases:
         Raises:
             CommandError: an exclusion, a condition on the count, nothing at all, or a noun that is refused.
         """
-        text = strip_filler(text)
+        text = strip_filler(everybody_named(text))
         for pattern, what in ((_EXCLUSION, "exclusions"), (_AT_LEAST, "conditions on a number")):
             found = pattern.search(text)
             if found:

@@ -12,7 +12,7 @@ from vision_llm_ros.language import intents
 from vision_llm_ros.language.damage import GLARE, INPAINT, is_glare, restore_request
 from vision_llm_ros.language.lexicon import Lexicon
 from vision_llm_ros.language.modifiers import Timing, take_points, take_region
-from vision_llm_ros.language.nouns import Item, NounPhrases, strip_filler
+from vision_llm_ros.language.nouns import Item, NounPhrases, everybody_named, strip_filler
 from vision_llm_ros.language.past import past_question
 from vision_llm_ros.language.patterns import first_match
 from vision_llm_ros.language.refusals import refuse_question
@@ -83,7 +83,7 @@ class Rules:
         if is_glare(things):
             return TaskSpec(Task.RESTORE, (GLARE,), things, restore_kind=kind)
         items = self._nouns.items(things, request.source)
-        phrase = request.source.unquote(things)
+        phrase = request.source.unquote(everybody_named(things))
         return TaskSpec(Task.RESTORE, _labels(items), phrase, restore_kind=kind, heard=_heard(items))
 
     def match(self, request: Request) -> TaskSpec | None:
@@ -132,7 +132,7 @@ class Rules:
             return None
         refuse_question(request.text)
         counted = re.sub(intents.EXISTENCE, "", found["things"] or "")
-        counted = strip_filler(re.sub(r"\s+", " ", counted).strip())
+        counted = everybody_named(strip_filler(re.sub(r"\s+", " ", counted).strip()))
         self._nouns.items(take_region(counted)[0], request.source)
         _, how_many, rest = request.text.partition("how many")
         question = how_many + rest if how_many else f"how many {_bare(counted)} are there"
@@ -177,7 +177,7 @@ class Rules:
             return None
         things, _ = take_region(without_tail(found["things"]))
         spec = self._listed(Task.SEGMENT, found["things"], request)
-        return replace(spec, phrase=request.source.unquote(strip_filler(things)))
+        return replace(spec, phrase=request.source.unquote(everybody_named(strip_filler(things))))
 
     def ground(self, request: Request) -> TaskSpec | None:
         found = first_match(intents.GROUND, request.text)

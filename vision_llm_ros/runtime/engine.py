@@ -22,6 +22,7 @@ from vision_llm_ros.model.precision import arithmetic
 from vision_llm_ros.model.set_decoder import ADAPTER
 from vision_llm_ros.resources import load_preset, weights_path
 from vision_llm_ros.runtime.backends import with_backends
+from vision_llm_ros.runtime.counting_off import counted_off
 from vision_llm_ros.runtime.edit_route import EditRoute
 from vision_llm_ros.runtime.hardware import choose_device, choose_dtype, set_threads
 from vision_llm_ros.runtime.naming_route import PART as NAMES
@@ -164,7 +165,7 @@ class TorchEngine:
             seen = view if frame is view.frame else self._view(frame)
             return self._routes[wanted.task].answer(seen, wanted, watch)
 
-        perception = on_restored(partial(within, answer), view.frame, spec)
+        perception = on_restored(partial(within, partial(counted_off, answer)), view.frame, spec)
         return replace(perception, stage_ms=view.watch.stage_ms | watch.stage_ms | perception.stage_ms)
 
 

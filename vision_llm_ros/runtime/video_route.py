@@ -12,6 +12,7 @@ from torch.nn import functional
 from vision_llm_ros.config import RuntimeConfig
 from vision_llm_ros.errors import UnsupportedTaskError
 from vision_llm_ros.interfaces import Detection, Frame, Mask, Perception, Task, TaskSpec
+from vision_llm_ros.runtime.counting_off import without_place
 from vision_llm_ros.runtime.routes import Stopwatch, View
 from vision_llm_ros.runtime.set_route import SetRoute
 from vision_llm_ros.runtime.video import Video
@@ -53,7 +54,7 @@ class _ViewEyes:
         self._view, self._sets, self._segments, self._watch = view, sets, segments, watch
 
     def detect(self, frame: Frame, spec: TaskSpec) -> tuple[Detection, ...]:
-        return self._sets.answer(self._look(frame), spec, self._watch).detections
+        return self._sets.answer(self._look(frame), without_place(spec), self._watch).detections
 
     def embed(self, frame: Frame, boxes_xyxy_px: NDArray[np.float64]) -> NDArray[np.float32]:
         view = self._look(frame)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -21,6 +22,7 @@ from vision_llm_ros.errors import ConfigError, EngineError, UnsupportedTaskError
 from vision_llm_ros.interfaces import Box, Caption, Detection, Frame, Mask, Perception, Restored, Status, Task, TaskSpec
 from vision_llm_ros.model import pretrained
 from vision_llm_ros.runtime.backends import Health
+from vision_llm_ros.runtime.counting_off import counted_off
 from vision_llm_ros.runtime.hardware import choose_device
 from vision_llm_ros.runtime.regions import pixels_of, within
 
@@ -102,7 +104,7 @@ class Experts:
                 raise UnsupportedTaskError(f"Back end 'experts' cannot {spec.task}; it serves {served}")
         try:
             with torch.inference_mode():
-                return tuple(within(self._answer, frame, spec) for spec in specs)
+                return tuple(within(partial(counted_off, self._answer), frame, spec) for spec in specs)
         except VisionLLMError:
             raise
         except Exception as error:
