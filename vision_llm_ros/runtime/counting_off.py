@@ -27,8 +27,9 @@ def counted_off(perceive: Callable[[Frame, TaskSpec], Perception], frame: Frame,
         fewer = f"{found} {plural(ordinal.thing)} found: none is the one that is meant" if found else perception.text
         status = Status.NOTHING_FOUND if found else perception.status
         return replace(perception, status=status, text=fewer, detections=(), masks=())
-    detections, masks = _only(perception.detections, ordinal), _only(perception.masks, ordinal)
-    return replace(perception, detections=detections, masks=masks)
+    detections = _only(perception.detections, ordinal)
+    masks = tuple(replace(mask, label=ordinal.thing) for mask in _only(perception.masks, ordinal))
+    return replace(perception, text="", detections=detections, masks=masks)
 
 
 def without_place(spec: TaskSpec) -> TaskSpec:
