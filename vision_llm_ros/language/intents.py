@@ -140,7 +140,14 @@ CAPTION = compiled(
     r"around(?: and (?:tell|describe).*)?",
 )
 DESCRIBE_OBJECT = re.compile(
-    rf"(?:describe|caption|give me an? description of|tell me about|what does) {THINGS}?(?: look like)?"
+    rf"(?:describe|caption|give me an? description of|tell me about|what does)(?: {THINGS})?(?: look like)?"
+)
+EVERYTHING_THERE = re.compile(
+    rf"{PICTURE}|(?:the )?(?:scene|view|things)|everything|what (?:is|happens|is happening|is going on|is there)|"
+    r"what (?:do |can )?(?:you|i|we) (?:can )?see"
+)
+TURNED_TO = re.compile(
+    r".*\bwhere (?:is|are) .+ (?:looking|pointing|facing|heading|going|walking|running|driving)(?: to| at)?"
 )
 
 _CAPTIONED = r"(?:the )?(?:caption|text|sentence|description|statement|phrase|words?|label|title)?"
@@ -253,7 +260,7 @@ ANSWER = compiled(
     r"(?:(?:tell|inform)(?: me| us)?|say|answer(?: me)?|find out|do you know|check|i (?:want|would like|"
     r"need) to know|i wonder|determine|explain|let me know|please say|question)[,:]? (?P<question>(?:what|"
     r"who|whose|which|how|why|where|whether|if|is|are|does|do|has|have|can|did)\b.+)",
-    r"(?P<question>(?:what|who|whose|whom|which|how|why|where (?:is|was)|is|are|was|were|does|do|did|has|"
+    r"(?P<question>(?:what|who|whose|whom|which|how|why|where (?:is|was|are|were)|is|are|was|were|does|do|did|has|"
     r"have|can you see|can|could|in what|in which|on what|on which|at what|under|from what|of what|with "
     r"what)\b.+)",
     r"(?P<question>read .+)",

@@ -220,6 +220,18 @@ def _region(first: str, second: str | None, part: str | None) -> Box:
 _LEADING = re.compile(rf"(?P<region>{_REGION.pattern[: -len(_AFTER)]}),? (?P<rest>.+)")
 
 
+_NAMED_PART = re.compile(
+    r"(?<= )(?<! in )(?<! on )(?<! at )(?<! from )(?<!the )"
+    rf"(?=(?:the )?{_SIDE}(?:[- ](?:hand[- ])?{_SIDE})?(?:[- ]hand)? "
+    rf"(?:corner|side|half|part|third|quarter|quadrant|edge|area|section){_OF_IMAGE}$)"
+)
+
+
+def part_placed(text: str) -> str:
+    """A part of the picture as a place: "describe the left half" -> "describe in the left half"."""
+    return _NAMED_PART.sub("in ", text, count=1)
+
+
 def region_last(text: str) -> str:
     """Move a region from the front to the end: "on the left, find cups" -> "find cups on the left"."""
     found = _LEADING.fullmatch(text)

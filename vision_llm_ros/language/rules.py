@@ -11,7 +11,7 @@ from vision_llm_ros.interfaces import WHOLE_IMAGE, Mode, Task, TaskSpec
 from vision_llm_ros.language import intents
 from vision_llm_ros.language.damage import GLARE, INPAINT, is_glare, restore_request
 from vision_llm_ros.language.lexicon import Lexicon
-from vision_llm_ros.language.modifiers import Timing, take_points, take_region
+from vision_llm_ros.language.modifiers import Timing, part_placed, take_points, take_region
 from vision_llm_ros.language.nouns import Item, NounPhrases, everybody_named, strip_filler
 from vision_llm_ros.language.past import past_question
 from vision_llm_ros.language.patterns import first_match
@@ -103,12 +103,12 @@ class Rules:
         return TaskSpec(Task.CAPTION, caption_length=length)
 
     def describe_object(self, request: Request) -> TaskSpec | None:
-        text, region = take_region(request.text)
+        text, region = take_region(part_placed(request.text))
         text, length = _take_length(text)
         found = intents.DESCRIBE_OBJECT.fullmatch(text)
         if found is None or (not found["things"] and region == WHOLE_IMAGE):
             return None
-        if not found["things"]:
+        if not found["things"] or (region != WHOLE_IMAGE and intents.EVERYTHING_THERE.fullmatch(found["things"])):
             return TaskSpec(Task.CAPTION, region=region, caption_length=length)
         item, *more = self._one_command(found["things"], request)
         if more:
@@ -182,6 +182,8 @@ class Rules:
     def ground(self, request: Request) -> TaskSpec | None:
         found = first_match(intents.GROUND, request.text)
         if found is None or not found["things"] or intents.TAKEN.fullmatch(request.text):
+            return None
+        if intents.TURNED_TO.fullmatch(request.text):
             return None
         things = re.sub(r"^(?:is|are|was) ", "", found["things"])
         things = re.sub(r" (?:is|are|was|were)(?: (?:located|now|standing|sitting))*$", "", things)
