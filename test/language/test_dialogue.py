@@ -45,6 +45,19 @@ def test_it_means_the_last_thing_found(dialogue: Dialogue) -> None:
     assert (spec.task, spec.classes) == (Task.SEGMENT, ("cup",))
 
 
+def test_a_person_is_spoken_of_as_one(dialogue: Dialogue) -> None:
+    dialogue.note(answered(TaskSpec(Task.GROUND, ("woman",), "woman", max_objects=1), "left", label="woman"))
+    assert dialogue.parse("is she wearing a hat?").phrase == "is the woman wearing a hat?"
+    assert dialogue.parse("what colour is her coat?").phrase == "what colour is the woman's coat?"
+    follow = dialogue.parse("follow her for 10 seconds")
+    assert (follow.task, follow.classes, follow.time_to_live_s) == (Task.TRACK, ("woman",), 10)
+
+
+def test_a_thing_is_never_she(dialogue: Dialogue) -> None:
+    dialogue.note(answered(CUPS, "left"))
+    assert dialogue.parse("is she wearing a hat?").phrase == "is she wearing a hat?"
+
+
 def test_several_things_are_spoken_of_in_the_plural(dialogue: Dialogue) -> None:
     dialogue.note(answered(CUPS, "left", "right"))
     assert dialogue.parse("track them").classes == ("cup",)

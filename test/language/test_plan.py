@@ -25,6 +25,8 @@ def planner() -> Planner:
         ("segment the cup; describe it", "segment caption"),
         ("describe the scene and count the people", "caption answer"),
         ("find the cup, then segment it", "detect segment"),
+        ("describe the cup and give me its outline", "caption polygon"),
+        ("segment the dog, then show me its position", "segment ground"),
         ("what is on the table and how many cups are there?", "answer answer"),
         ("what is on the table; and what is on the floor?", "answer answer"),
         ("Find the dog. And describe the scene.", "detect caption"),
@@ -54,6 +56,8 @@ def test_one_task_stays_one(planner: Planner, sentence: str) -> None:
         ("segment the cup and tell me its colour", "what colour is the cup?"),
         ("find every person and tell me what they are doing", "what the people are doing?"),
         ("find the dog, then tell me its age", "what is the age of the dog?"),
+        ("segment the woman and tell me what she is holding", "what the woman is holding?"),
+        ("segment the man, then tell me what is in his hand", "what is in the man's hand?"),
     ],
 )
 def test_it_and_its_mean_the_thing_of_the_part_before(planner: Planner, sentence: str, question: str) -> None:

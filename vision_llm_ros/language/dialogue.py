@@ -30,7 +30,7 @@ _SIDE = (
 _NEIGHBOUR = re.compile(rf"(?:{_AND})?{_ONE} {_SIDE} (?:it|that|that one|this)", re.IGNORECASE)
 _OTHER = re.compile(rf"(?:{_AND})?(?:the )?(?:other|next) one", re.IGNORECASE)
 _ALSO = re.compile(rf"{_AND}(?P<things>(?:the|every|all|any|a|an|my) [\w -]+)", re.IGNORECASE)
-_ABOUT_IT = re.compile(r"\b(?:it|its|them|their|that one)\b", re.IGNORECASE)
+_ABOUT_IT = re.compile(r"\b(?:it|its|them|their|that one|he|she|him|her|his)\b", re.IGNORECASE)
 _AGAIN = {
     Task.DETECT: "find {}",
     Task.GROUND: "where is {}?",

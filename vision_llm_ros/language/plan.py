@@ -34,11 +34,22 @@ _QUOTED = re.compile(r'"[^"]*"')
 _MERELY = re.compile(r"\W*[a-z]+(?: out| of)? (?:it|them|him|her)\W*", re.IGNORECASE)
 _SOUGHT = re.compile(r"\W*(?:please )?(?:find|locate|detect|spot|look for|search for)\b", re.IGNORECASE)
 _ITS = re.compile(
-    r"(?:please )?(?:tell(?: me| us)?|say|report|what is|what's|give me|what are)(?: about)? (?:its|their|his|her) "
+    r"(?:please )?(?:tell(?: me| us)?|say|report|what is|what's|(?:give|show|get)(?: me)?|draw|make|what are)"
+    r"(?: about)? (?:its|their|his|her) "
     r"(?P<noun>[a-z]+)\W*",
     re.IGNORECASE,
 )
+_DONE_TO_IT = {  # what of a thing is a task of its own
+    "outline {}": "outline outlines contour contours polygon polygons",
+    "segment {}": "mask masks silhouette silhouettes cutout",
+    "where is {}": "position positions location locations whereabouts",
+}
 _WHAT_NOUNS = frozenset("colour color shape size brand".split())
+_PERSON = re.compile(
+    r"\b(?:person|man|woman|boy|girl|child|kid|baby|lady|guy|toddler|worker|player|driver|cyclist|pedestrian|rider)\b"
+)
+_HIS = re.compile(r"\b(?:his|her)\b(?= (?!(?:and|or|then|to|on|in|with|from|at|for|now|please)\b)[a-z])", re.IGNORECASE)
+_HIM = re.compile(r"\b(?:he|she|him|her|hers)\b", re.IGNORECASE)
 _IT = re.compile(r"\b(?:it|they|them|that one|this one|the object|the objects)\b", re.IGNORECASE)
 Parse = Callable[[str], TaskSpec]
 
@@ -146,14 +157,22 @@ def split(text: str, where: re.Pattern[str]) -> list[str]:
 
 
 def resolve(part: str, named: str) -> str:
-    """Put the thing of the part before in the place of "it" and "its"; without one, the part stays as it is."""
+    """Put the thing of the part before in the place of "it" and "its", of "her" and "his" if it is a person.
+
+    Without one, the part stays as it is.
+    """
     if not named:
         return part
     asked = _ITS.fullmatch(part.strip())
     if asked:
         noun = asked["noun"].lower()
+        for task, nouns in _DONE_TO_IT.items():
+            if noun in nouns.split():
+                return task.format(named)
         verb = "are" if named.startswith("the ") and named.endswith("s") else "is"
         return f"what {noun} {verb} {named}?" if noun in _WHAT_NOUNS else f"what is the {noun} of {named}?"
+    if _PERSON.search(named):
+        part = _HIM.sub(named, _HIS.sub(f"{named}'s", part))
     return _IT.sub(named, part)
 
 
@@ -169,6 +188,8 @@ def _named(steps: list[TaskSpec]) -> str:
         if len(step.classes) == 1:
             (name,) = step.classes
             return f"the {name}" if step.max_objects == 1 else f"the {plural(name)}"
+        if step.task is Task.CAPTION and step.phrase:
+            return f"the {step.phrase}"
         if step.classes:
             return "the " + " and the ".join(step.classes[:4])
     return ""
