@@ -71,7 +71,14 @@ def test_a_sentence_that_names_its_thing_means_that(dialogue: Dialogue) -> None:
 
 @pytest.mark.parametrize(
     ("task", "sentence", "classes"),
-    [(Task.SEGMENT, "and the dog?", ("dog",)), (Task.TRACK, "what about every car", ("car",))],
+    [
+        (Task.SEGMENT, "and the dog?", ("dog",)),
+        (Task.TRACK, "what about every car", ("car",)),
+        (Task.POLYGON, "same for the cat", ("cat",)),
+        (Task.SEGMENT, "do the same with all buses", ("bus",)),
+        (Task.DETECT, "the cats too", ("cat",)),
+        (Task.SEGMENT, "and dogs", ("dog",)),
+    ],
 )
 def test_and_the_dog_asks_the_same_of_the_dog(
     dialogue: Dialogue, task: Task, sentence: str, classes: tuple[str, ...]
@@ -79,6 +86,30 @@ def test_and_the_dog_asks_the_same_of_the_dog(
     dialogue.note(answered(TaskSpec(task, ("cup",)), "left"))
     spec = dialogue.parse(sentence)
     assert (spec.task, spec.classes) == (task, classes)
+
+
+@pytest.mark.parametrize("sentence", ["and on the right?", "only on the right", "what about in the right half"])
+def test_the_same_may_be_asked_of_another_part_of_the_picture(dialogue: Dialogue, sentence: str) -> None:
+    dialogue.note(answered(TaskSpec(Task.SEGMENT, ("cup",), "every cup"), "left"))
+    assert dialogue.parse(sentence) == TaskSpec(Task.SEGMENT, ("cup",), "every cup", region=(0.5, 0.0, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("sentence", ["again", "do it again, please", "Once more.", "repeat that", "one more time"])
+def test_the_last_command_is_repeated_with_all_its_tasks(dialogue: Dialogue, sentence: str) -> None:
+    with pytest.raises(CommandError):
+        dialogue.parse(sentence)
+    dialogue.note(answered(TaskSpec(Task.GROUND, ("dog",), "dog", max_objects=1), "left", command="a"))
+    dialogue.note(answered(CUPS, "left", command="b"))
+    ask = TaskSpec(Task.ANSWER, phrase="what colour are the cups?")
+    dialogue.note(answered(ask, command="b"))
+    assert dialogue.parse(sentence).steps == (CUPS, ask)
+
+
+def test_other_sentences_that_begin_with_and_stay_what_they_are(dialogue: Dialogue) -> None:
+    dialogue.note(answered(CUPS, "left"))
+    assert dialogue.parse("now stop").task is Task.STOP
+    assert dialogue.parse("and describe the scene").task is Task.CAPTION
+    assert dialogue.parse("then what is on the table?").task is Task.ANSWER
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,13 @@ def test_repetition_does_not_slow_the_grammar(parser: CommandParser, text: str) 
     assert _seconds(parser, text) < 0.05
 
 
+@pytest.mark.parametrize("text", ["help", "Help!", "what can you do?", "what can I say", "how does this work?"])
+def test_who_asks_for_help_is_told_what_can_be_said(parser: CommandParser, text: str) -> None:
+    with pytest.raises(CommandError, match="Say what to look for") as told:
+        parser.parse(text)
+    assert told.value.final and parser.parse(told.value.nearest).task is Task.DETECT
+
+
 def test_boxed_in_things_are_named_without_the_preposition(parser: CommandParser) -> None:
     assert parser.parse("box in every bus you see").classes == ("bus",)
 

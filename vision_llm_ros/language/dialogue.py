@@ -13,9 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.interfaces import Box, Detection, Mask, Prompt, PromptKind, Result, Status, Task, TaskSpec
+from vision_llm_ros.interfaces import (
+    WHOLE_IMAGE,
+    Box,
+    Detection,
+    Mask,
+    Prompt,
+    PromptKind,
+    Result,
+    Status,
+    Task,
+    TaskSpec,
+)
 from vision_llm_ros.language.lexicon import plural
-from vision_llm_ros.language.plan import Parse, resolve
+from vision_llm_ros.language.modifiers import take_region
+from vision_llm_ros.language.plan import Parse, joined, resolve
 from vision_llm_ros.language.saying import describe
 
 MAX_TURNS = 8
@@ -29,7 +41,19 @@ _SIDE = (
 )
 _NEIGHBOUR = re.compile(rf"(?:{_AND})?{_ONE} {_SIDE} (?:it|that|that one|this)", re.IGNORECASE)
 _OTHER = re.compile(rf"(?:{_AND})?(?:the )?(?:other|next) one", re.IGNORECASE)
-_ALSO = re.compile(rf"{_AND}(?P<things>(?:the|every|all|any|a|an|my) [\w -]+)", re.IGNORECASE)
+_LIKEWISE = r"(?:(?:do )?the same|likewise|same)(?: again)? (?:for|with|to|on) "
+_ALSO = re.compile(
+    rf"(?:(?:{_AND})?{_LIKEWISE}|{_AND}|also )"
+    r"(?P<things>(?:(?:the|every|all|any|a|an|my) )?[\w -]+?)(?: too| as well)?|"
+    r"(?P<more>(?:the|every|all|any|my) [\w -]+?) (?:too|as well)",
+    re.IGNORECASE,
+)
+_THERE = re.compile(rf"(?:{_AND}|only |just )(?P<where>(?:on|in|at|to) the [\w -]+)", re.IGNORECASE)
+_AGAIN_SAID = re.compile(
+    r"(?:please |now |and )*(?:(?:(?:do|try|run) (?:it|that|this) )?(?:once )?(?:again|more)|one more time|once more|"
+    r"(?:repeat|redo)(?: (?:it|that|this|the last (?:one|command|task|request)))?)(?:,? please)?",
+    re.IGNORECASE,
+)
 _ABOUT_IT = re.compile(r"\b(?:it|its|them|their|that one|he|she|him|her|his)\b", re.IGNORECASE)
 _AGAIN = {
     Task.DETECT: "find {}",
@@ -114,12 +138,28 @@ class Dialogue:
         neighbour = _NEIGHBOUR.fullmatch(said)
         if neighbour or _OTHER.fullmatch(said):
             return self._another(neighbour["side"].lower() if neighbour else "next to")
-        also = _ALSO.fullmatch(said)
-        if also and self.turns:
-            turn = next((turn for turn in self.turns if turn.spec.task in _AGAIN), None)
-            if turn is not None:
-                return self._parse(_AGAIN[turn.spec.task].format(also["things"]))
+        if self.turns and (spec := self._like_the_last(said)) is not None:
+            return spec
         return self._about_it(text) if _ABOUT_IT.search(said) else self._parse(text)
+
+    def _like_the_last(self, said: str) -> TaskSpec | None:
+        """The last command again, as it was, of other things, or in another part of the picture."""
+        if _AGAIN_SAID.fullmatch(said):
+            last = self.turns[0].command_id
+            steps = [turn.spec for turn in reversed(self.turns) if turn.command_id == last]
+            return joined(steps) if len(steps) > 1 else steps[0]
+        turn = next((turn for turn in self.turns if turn.spec.task in _AGAIN), None)
+        if turn is None:
+            return None
+        there = _THERE.fullmatch(said)
+        rest, region = take_region(there["where"].lower()) if there else ("", WHOLE_IMAGE)
+        if not rest and region != WHOLE_IMAGE:
+            return replace(turn.spec, region=region, prompt=None)
+        also = _ALSO.fullmatch(said)
+        try:
+            return self._parse(_AGAIN[turn.spec.task].format(also["things"] or also["more"])) if also else None
+        except CommandError:
+            return None
 
     def _about_it(self, text: str) -> TaskSpec:
         """A sentence with "it": its own thing if it names one, else that of the last answer."""

@@ -53,7 +53,10 @@ _CONTINUOUS = re.compile(
     r"until (?:i|we) (?:say|tell|stop|call)[\w ]*|until (?:told|further|stopped|cancelled)[\w ]*)(?=$|[ ,])"
 )
 _ONCE = re.compile(r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])(?! per)")
-_LASTING = re.compile(rf"\b(?:for|during|over) (?:the next |the following |another )?(?P<n>{NUMBER}) ?{UNIT}(?=$|[ ,])")
+_LASTING = re.compile(
+    rf"\b(?:for|during|over) (?:(?:the next |the following |another )?(?P<n>{NUMBER}) ?|"
+    rf"(?:the (?:next|following)|another) ){UNIT}(?=$|[ ,])"
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def take_timing(text: str) -> tuple[str, Timing]:
     timing, said = Timing(), ""
     lasting = _LASTING.search(text)
     if lasting:
-        life_s = number(lasting["n"]) * seconds(lasting["unit"])
+        life_s = number(lasting["n"] or "a") * seconds(lasting["unit"])
         if not 0 < life_s <= 86400:
             raise CommandError(
                 f"{lasting[0]!r} is no time to live: expected up to 24 hours", "watch for people at 2 Hz"

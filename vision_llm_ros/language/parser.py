@@ -15,7 +15,7 @@ from vision_llm_ros.language.instructions import is_instruction, parse_instructi
 from vision_llm_ros.language.lexicon import Lexicon
 from vision_llm_ros.language.modifiers import Timing, region_last, take_points, take_timing
 from vision_llm_ros.language.nouns import NounPhrases, strip_filler
-from vision_llm_ros.language.refusals import refuse_action
+from vision_llm_ros.language.refusals import offer_help, refuse_action
 from vision_llm_ros.language.rules import Request, Rules
 from vision_llm_ros.language.text import EXAMPLE, NOT_UNDERSTOOD, CleanText, clean
 from vision_llm_ros.language.turns import turn_of
@@ -61,6 +61,7 @@ class CommandParser:
         text, timing = take_timing(respell(source.text, self._lexicon))
         if not text:
             raise CommandError(f"Expected what to do {source.text}", "find every person continuously")
+        offer_help(text)
         text, steady = plain_verb(region_last(text))
         timing = replace(timing, continuous=timing.continuous or (steady and not timing.once))
         request = Request(text, source, timing)

@@ -27,6 +27,15 @@ _REASONS = (
 )
 ACTIONS: frozenset[str] = frozenset(_MOVE + _MAKE + _CHAT)
 
+SERVED = (
+    "Say what to look for or to find out: find, point out, outline, segment, track and count things; describe the "
+    "scene; ask about what is or was seen; denoise, sharpen or turn the picture; remove a thing from it; stop"
+)
+_HELP = re.compile(
+    r"help(?: me)?|commands|options|(?:what|which (?:things|tasks|commands)) (?:can|could|may|should) (?:you|i|we) "
+    r"(?:do|say|ask|use)(?: here| for me)?|what are you able to do|how does (?:this|it) work|"
+    r"how do i use (?:this|you|it)"
+)
 _OUT_OF_SCOPE = re.compile(
     r"\b(?:tomorrow|yesterday|tonight|next (?:week|month|year|time)|last (?:week|month|year|night)|forecast|"
     r"president|prime minister|capital of|"
@@ -43,6 +52,16 @@ _METRIC = re.compile(
     r"\b(?:how (?:far|close|distant|heavy|fast|hot|cold|tall|high|deep|wide|long|thick)|distance|met(?:re|"
     r"er)s|centimet(?:re|er)s|inches|feet away|weigh\w*|temperature|in (?:m|cm|mm|km|kg))\b"
 )
+
+
+def offer_help(text: str) -> None:
+    """Tell somebody who asks what can be said.
+
+    Raises:
+        CommandError: always for such a sentence.
+    """
+    if _HELP.fullmatch(text):
+        raise CommandError(SERVED, "find every person", final=True)
 
 
 def refuse_action(words: list[str]) -> None:

@@ -53,7 +53,7 @@ _CONTRACTIONS = (
 _SAID_BACK = re.compile(r"(?:\s*\([^()]+ as [^()]+\))+$")
 _GREETED = r"(?:robot|computer|camera|assistant|there|buddy|mate|system)"
 _PREFIX = re.compile(
-    r"(?:please|kindly|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|"
+    r"(?:please|kindly|and|hey|hi|hello|ok|okay|alright|well|so|now|then|um+|uh+|er+|hmm+|just|also|first|"
     r"actually|quickly|"
     rf"maybe|perhaps|(?:hey|hi|hello|ok|okay|dear) {_GREETED}|(?:robot|computer)(?! arms?\b)|{_GREETED}(?=,)|"
     r"(?:can|could|would|will) (?:you|we)(?! (?:say|see|find any)\b)|would you mind|would you be able to|"
