@@ -50,7 +50,8 @@ class Speller:
 @lru_cache(maxsize=1)
 def _heard() -> Counter[str]:
     """Words of phrasings, verbs and things, with how often they are said."""
-    forms = (form for known in (LEARNT, AROUND) for kinds in known.values() for some in kinds.values() for form in some)
+    forms = [form for kinds in LEARNT.values() for some in kinds.values() for form in some]
+    forms += [words for kinds in AROUND.values() for words in kinds["learnt"]]
     words = Counter(word for form in forms for word in re.findall(r"(?<!\{)\b[a-z]+", form.lower()))
     words.update(word for name in (*COCO_CLASSES, *COMMON_NOUNS) for word in f"{name} {plural(name)}".lower().split())
     words.update(VERBS)
