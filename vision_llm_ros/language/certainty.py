@@ -25,7 +25,9 @@ _BESIDE = r"(?:on|in|under|below|above|behind|beside|near|next to|in front of|(?
 _STATE = r"(?:open|closed|shut|empty|full|broken|wet|dry|dirty|clean|on|off|parked|moving|red|blue|green|black|white)"
 _MASK = r"(?:segmentation |pixel )?(?:masks?|segmentations?|silhouettes?|cut-?outs?)"
 _NAME = r"(?:[a-z]+s|people)"
-_LOOK = r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan)(?:ing)? for|keep an eye out for)"
+_LOOK = (
+    r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan|watch)(?:ing)? for|keep an eye out for)"
+)
 _GIVE = r"(?:give me|show me|show|make|draw|produce|create|i need|i want|put)"
 _PLAIN = re.compile(
     rf"{_LOOK} {_THING}|"
@@ -37,6 +39,7 @@ _PLAIN = re.compile(
     rf"(?:can you tell me|do you know|tell me) where {_SHORT}(?:is|are)|"
     rf"(?:can you tell me |tell me )?(?:what|who) (?:is|are) (?:(?:sitting|standing|lying) )?{_BESIDE} {_SHORT}|"
     rf"(?:is|are) there (?:an?|any|some|more) {_SHORT}|do you see (?:an?|any) {_SHORT}|"
+    rf"(?:tell|alert|notify|warn) (?:me|us) (?:when|whenever|if|as soon as|once) (?:you see|there (?:is|are)) {_SHORT}|"
     rf"count {_SHORT}|(?:tell me )?how many {_SHORT}(?: (?:are there|there are|do you see|you see|can you see))?"
     rf"(?: {_BESIDE} {_SHORT})?|"
     rf"what colou?r (?:is|are) {_SHORT}|what is the colou?r of {_SHORT}|(?:is|are) {_SHORT}{_STATE}|"

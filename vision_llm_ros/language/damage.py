@@ -134,7 +134,7 @@ _PATTERNS: tuple[tuple[str, str], ...] = (
     ),
     ("", rf"clean {_THEM} up"),
     (INPAINT, rf"(?:remove|erase|delete|inpaint|paint over|get rid of|take) {THINGS}? ?(?:from|out of|in) {PICTURE}"),
-    (INPAINT, rf"inpaint {THINGS}"),
+    (INPAINT, rf"(?:inpaint|erase|paint over|airbrush out|retouch out|edit out) {THINGS}"),
 )
 _GLARE = re.compile(
     rf"{_ARTICLE}(?:(?:strong|bright|ugly|light|sun|lamp) )*(?:glares?|reflections?|highlights?|lens flares?|flares?|"

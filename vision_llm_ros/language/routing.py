@@ -20,6 +20,7 @@ from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
 
 _SAID_WHOLE = frozenset({"answer", "match"})
 SURE = 0.35  # probability from which the language model is believed rather than the grammar
+SURE_OF_REFUSAL = 0.6  # likewise where it refuses what the grammar would serve
 
 
 class RoutedParser:
@@ -69,6 +70,8 @@ class RoutedParser:
         if confidence < SURE:
             return None
         if invocations[-1].refused:
+            if confidence < SURE_OF_REFUSAL:
+                return None
             invocations[-1].sentence()
         try:
             other = self._planned(invocations, text, timing, points, confidence)

@@ -133,7 +133,7 @@ class Router(nn.Module):
         return self.module(gelu(hidden))  # type: ignore[no-any-return]
 
     def read(self, llm: LanguageModel, text: str, encoder: MeaningEncoder) -> tuple[tuple[Invocation, ...], float]:
-        """One sentence to its invocations and the probability of all choices together, 0..1.
+        """One sentence to its invocations and the probability of the choices of one of them, the geometric mean, 0..1.
 
         Raises:
             CommandError: no words, or more than `max_tokens` tokens.
@@ -147,7 +147,7 @@ class Router(nn.Module):
             seen = self.see(llm, torch.tensor([ids], device=device), spread(words, places)[None].to(device))
             states = self(seen, hear(encoder.plain, (text,), [words]).to(device), torch.tensor([len(words)]))
         decisions = self.decide(states[0], text, words, encoder)
-        confidence = math.prod(decision.confidence for decision in decisions)
+        confidence = math.prod(decision.confidence for decision in decisions) ** (1 / len(decisions))
         return invocations_of(decisions, text, words), confidence
 
     @torch.no_grad()
