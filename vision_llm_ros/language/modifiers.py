@@ -52,7 +52,10 @@ _CONTINUOUS = re.compile(
     r"as (?:fast|often) as (?:possible|you can)|from now on|the whole time|indefinitely|ongoing|live|"
     r"until (?:i|we) (?:say|tell|stop|call)[\w ]*|until (?:told|further|stopped|cancelled)[\w ]*)(?=$|[ ,])"
 )
-_ONCE = re.compile(r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])(?! per)")
+_ONCE = re.compile(
+    r"\b(?:just once|only once|one time(?: only)?|a single time|just this once|once)(?=$|[ ,])"
+    r"(?! (?:per|you|i|we|it|they|he|she|that|this|the|all|everything|done|finished|ready|through|complete)\b)"
+)
 _LASTING = re.compile(
     rf"\b(?:for|during|over) (?:(?:the next |the following |another )?(?P<n>{NUMBER}) ?|"
     rf"(?:the (?:next|following)|another) ){UNIT}(?=$|[ ,])"

@@ -22,6 +22,7 @@ _NEAREST = "denoise the picture, then find every person"
 _LATER = r"(?:then|afterwards|after that|next|finally)"
 _STRONG = re.compile(
     rf"\s*(?:[,;.]\s*(?:and\s+)?|\s+and\s+){_LATER}\b,?\s*|\s+then\s+|"
+    r"\s+(?:[-=]*>|[*|])\s+|"
     r"(?:\s*;\s*|(?<=[a-z\ue001])[.?!]\s+)(?:and\s+)?(?=[a-z\ue000])",
     re.IGNORECASE,
 )
@@ -123,7 +124,10 @@ class Planner:
         steps: list[TaskSpec] = []
         for number, part in enumerate(parts, 1):
             try:
-                steps.append(self._parse(resolve(part, _named(steps))))
+                step = self._parse(resolve(part, _named(steps)))
+                if steps and step == steps[-1]:  # "which one is the cup? point at it"
+                    continue
+                steps.append(step)
                 if steps[-1].task is Task.STOP:
                     raise CommandError("'stop' ends commands and is no part of a plan; say it alone", "stop")
             except CommandError as error:
