@@ -18,7 +18,7 @@ _LENIENT = frozenset({Task.ANSWER, Task.DETECT, Task.GROUND, Task.SEGMENT})
 _TELLING = """if whether when why how that who whom whose box boxes frame frames mask masks outline outlines contour
 area place position location path number amount weight price cost age name owner picture image photo photograph video
 text description caption summary report kind sort wants removed gone changed made turned moved brought traced separated
-tomorrow yesterday last past recently earlier ago before after then from been had""".split()
+tomorrow yesterday last past recently earlier ago before after then from been had what asked want wanted""".split()
 _THING = rf"(?:(?!(?:{'|'.join(_TELLING)})\b)[\w',-]+ ?){{1,9}}"
 _SHORT = rf"(?:(?!(?:{'|'.join(_TELLING)})\b)[\w'-]+ ?){{1,6}}"
 _BESIDE = r"(?:on|in|under|below|above|behind|beside|near|next to|in front of|(?:to the )?(?:left|right) of)"
@@ -29,6 +29,8 @@ _LOOK = (
     r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan|watch)(?:ing)? for|keep an eye out for)"
 )
 _GIVE = r"(?:give me|show me|show|make|draw|produce|create|i need|i want|put)"
+_QUOTED = re.compile(r'"[^"]*"')
+_LONG = 12  # words; in more there may be another task
 _PLAIN = re.compile(
     rf"{_LOOK} {_THING}|"
     rf"(?:segment|mask(?: out)?|cut out|isolate) {_SHORT}|cut {_SHORT}out|"
@@ -64,7 +66,9 @@ def is_certain(text: str, spec: TaskSpec) -> bool:
 
 
 def _certain(part: str, step: TaskSpec) -> bool:
-    return step.task not in _LENIENT or _said(part, _PLAIN)
+    if step.task in _LENIENT:
+        return _said(part, _PLAIN)
+    return len(_QUOTED.sub("", part).split()) <= _LONG and "shape" not in part.lower()
 
 
 def _said(text: str, pattern: re.Pattern[str]) -> bool:

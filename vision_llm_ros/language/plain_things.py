@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.verbs import VERBS
-from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
+from vision_llm_ros.language.words import ADJECTIVES, COCO_CLASSES, COMMON_NOUNS
 
 # nouns that are also verbs, or that a request speaks of as such: of pictures, of their faults, of places and parts
 _TELLING = frozenset(
@@ -19,6 +19,11 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _FIRST = re.compile(r"\b(?:the|this|that|these|those|my|your|our|an?|some|all|every|each|both)\b", re.IGNORECASE)
+# determiner and adjectives, and the noun that they wait for
+_NAME_TO_COME = re.compile(
+    rf"(?:{_FIRST.pattern}\s+)(?:(?:{'|'.join(sorted(ADJECTIVES))})\s+)*(?!(?:and|or|of|in|on|from|to)\b)[A-Za-z][\w'-]*",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z][\w'-]*|[^A-Za-z]+")
 _LONGEST = 5  # three words and the two gaps between them
 
@@ -78,6 +83,8 @@ def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: 
             longer = text[start : end + word.end()]
             if without_things(longer) != longer:
                 return start, end + word.end()
+        if rest := _NAME_TO_COME.match(text, start, within[1]):
+            return start, max(end, rest.end())
     return start, end
 
 
