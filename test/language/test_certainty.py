@@ -13,7 +13,7 @@ from vision_llm_ros.language.plan import Planner, parts_of
         *("find every dog", "please segment the red cup", "what is on the table?", "how many people are there?"),
         *("is there a cat under the chair?", "what color is the bus", "where is my phone", "is the door open?"),
         *("track the person", "describe the scene", "denoise the picture, then find every cup"),
-        "clean the image, then find the people and count the bags",
+        *("clean the image, then find the people and count the bags", "tell me when you see a dog", "watch for dogs"),
         *("draw boxes around all bikes", "what is the man wearing?", "stop"),
         *("which one is the red cup?", "okay computer, denoise the picture; then outline the dog", "cups and dogs"),
         *("find all cats and women and track them", "do you know where the blue car is", "cut the wooden chair out"),
@@ -30,6 +30,8 @@ def test_plain_words_need_no_second_opinion(parser: CommandParser, text: str) ->
         *("give me the weight of that box", "i want the car door delivered", "find out when the train leaves"),
         *("is the car more expensive than the bus?", "do tracking of this sheep", "highlight the box of the mug"),
         *("find the dog and tell me if a bus passed", "show me the cup from behind"),
+        "track my folded display through all of the frames and in a second step outline the nearest dog",
+        "tell us the shape of the sandwich",
     ],
 )
 def test_words_that_may_mean_more_than_a_thing_need_one(parser: CommandParser, text: str) -> None:

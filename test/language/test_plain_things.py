@@ -56,3 +56,17 @@ def test_half_the_name_of_a_thing_becomes_the_whole() -> None:
 )
 def test_a_phrase_is_narrowed_to_its_things(phrase: str, narrow: str) -> None:
     assert narrowed(phrase) == narrow
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase", "whole"),
+    [
+        ("take the reflection out of this photo", "the", "the reflection"),
+        ("I lost my round camera", "my round", "my round camera"),
+        ("spot the nearest flibbet for me", "the", "the nearest flibbet"),
+        ("what is this", "this", "this"),
+    ],
+)
+def test_a_determiner_waits_for_its_noun(text: str, phrase: str, whole: str) -> None:
+    start = text.index(phrase)
+    assert text[slice(*completed(text, (start, start + len(phrase)), (0, len(text)), True))] == whole
