@@ -27,7 +27,7 @@ def test_things_of_the_word_lists_give_way(said: str, plain: str) -> None:
         ("mug", True, "mug"),
         ("red mug", True, "the red mug"),
         ("red", False, "the red"),
-        ("near", True, "near"),
+        ("near", True, "the red mug"),
     ],
 )
 def test_a_phrase_gets_its_determiner_and_its_thing(phrase: str, thing: bool, whole: str) -> None:
@@ -65,6 +65,7 @@ def test_a_phrase_is_narrowed_to_its_things(phrase: str, narrow: str) -> None:
         ("I lost my round camera", "my round", "my round camera"),
         ("spot the nearest flibbet for me", "the", "the nearest flibbet"),
         ("what is this", "this", "this"),
+        ("go round the old antenna in it", "in", "the old antenna"),
     ],
 )
 def test_a_determiner_waits_for_its_noun(text: str, phrase: str, whole: str) -> None:

@@ -19,6 +19,11 @@ _BEFORE = re.compile(
     re.IGNORECASE,
 )
 _FIRST = re.compile(r"\b(?:the|this|that|these|those|my|your|our|an?|some|all|every|each|both)\b", re.IGNORECASE)
+_EMPTY = re.compile(
+    rf"(?:(?:{_FIRST.pattern}|in|on|at|of|from|to|near|under|over|by|with|behind|beside|below|above|next|is|are)\W*)+",
+    re.IGNORECASE,
+)
+_QUALIFIED = re.compile(rf"(?:{_FIRST.pattern}\s+)?(?:\b(?:{'|'.join(sorted(ADJECTIVES))})\s+)*$", re.IGNORECASE)
 # determiner and adjectives, and the noun that they wait for
 _NAME_TO_COME = re.compile(
     rf"(?:{_FIRST.pattern}\s+)(?:(?:{'|'.join(sorted(ADJECTIVES))})\s+)*(?!(?:and|or|of|in|on|from|to)\b)[A-Za-z][\w'-]*",
@@ -65,6 +70,8 @@ def narrowed(phrase: str) -> str:
 def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: bool) -> tuple[int, int]:
     """A phrase of a sentence with its determiner, the whole name of a thing, and on to the next thing if it names none.
 
+    One that holds nothing but small words gives way to the first thing there is.
+
     Args:
         span: [start, end) characters of the phrase.
         within: [start, end) of the words that it may grow into.
@@ -85,6 +92,9 @@ def completed(text: str, span: tuple[int, int], within: tuple[int, int], thing: 
                 return start, end + word.end()
         if rest := _NAME_TO_COME.match(text, start, within[1]):
             return start, max(end, rest.end())
+        if _EMPTY.fullmatch(text[start:end]) and (things := things_in(text[slice(*within)])):
+            start, end = (within[0] + place for place in things[0])
+            start = found.start() if (found := _QUALIFIED.search(text, within[0], start)) else start
     return start, end
 
 

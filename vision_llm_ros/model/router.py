@@ -40,6 +40,7 @@ _WHITE = " ,.;:!?"
 _DOUBT, _MOST_DOUBTED = 0.1, 4  # words that may or may not begin a task are tried both ways
 _DROPOUT = 0.1  # of what the reader gets, while it learns
 _TOLD_SENTENCES = frozenset({"answer", "match", "stop"})  # whose instructions need not name a thing
+_SHORTEST_QUESTION = 3  # words; a shorter one goes on to the end of its task
 _IDLE = (f"{REFUSED}unclear", f"{REFUSED}chat")
 
 
@@ -293,6 +294,8 @@ def _invocation(decision: Decision, text: str, words: list[Span]) -> Invocation:
     if decision.told is not None:
         within = (words[decision.words[0]][0], words[decision.words[1]][1])
         told = (words[decision.told[0]][0], words[decision.told[1]][1])
+        if module == "answer" and decision.told[1] - decision.told[0] < _SHORTEST_QUESTION - 1:
+            told = (told[0], within[1])
         said = text[slice(*completed(text, told, within, module not in _TOLD_SENTENCES))]
     said = said.replace("<", " ").replace(">", " ").strip(_WHITE)  # angle brackets are the tags' own
     if not said and module in INSTRUCTED - OPTIONAL:
