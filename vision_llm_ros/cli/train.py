@@ -208,7 +208,6 @@ def _start(args: argparse.Namespace, plan: Settings, model: VisionLLM, data: Det
 def _stage(
     args: argparse.Namespace, plan: Settings, model: VisionLLM, data: DetectionData, dtype: torch.dtype, team: Team
 ) -> None:
-
     from vision_llm_ros.training.detect import Trainer
     from vision_llm_ros.training.run_folder import stage_folder
 

@@ -147,7 +147,6 @@ def read_data(args: argparse.Namespace, model: VisionLLM, blip: Blip) -> AlignDa
 
 def follow(args: argparse.Namespace, stage: str, config: QFormerConfig, train: LoopConfig, trainer: Loop[Any]) -> None:
     """Train with a progress bar."""
-
     from vision_llm_ros.training.run_folder import keep_settings
 
     trainer.resume()

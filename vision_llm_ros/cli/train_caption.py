@@ -75,7 +75,6 @@ def train(args: argparse.Namespace, stage: str, config: PromptConfig, questions:
 
 def _start(trainer: AnswerVectorTrainer, args: argparse.Namespace) -> None:
     """See `answer_start`, with a progress bar."""
-
     from vision_llm_ros.training.answer_start import start_answers
 
     trainer.resume()

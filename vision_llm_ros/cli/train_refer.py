@@ -47,7 +47,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-
     train = given_settings(args, MaskTrainConfig, _LEARNING)
     trainer = _trainer(args, train)
     trainer.resume()

@@ -61,7 +61,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-
     from vision_llm_ros.runtime.hardware import choose_device, set_threads
     from vision_llm_ros.training import restore_run
     from vision_llm_ros.training.loop import CHECKPOINT

@@ -30,7 +30,7 @@ _PLURAL = re.compile(r"(?<=[a-z])\((e?s)\)")  # cup(s)
 _SLASH = re.compile(r"\band/or\b|(?<=[a-z]{3})/(?=[a-z]{3})")  # cups/plates
 _CODE = re.compile(
     r"\b(?:drop|alter|truncate) table\b|\bselect \S+ from \w+ where\b|\b(?:delete from|insert into|update \w+ set)\b|"
-    r"\brm -|\bsudo\b|\bcurl\b|\bwget\b|https?:|\w+\((?!e?s\)).*\)|\bimport \w+|/etc/|\bdef \w+"
+    r"\brm -|\bsudo\b|\bcurl\b|\bwget\b|https?:|\w+\(.*\)|\bimport \w+|/etc/|\bdef \w+"
 )
 _INJECTION = re.compile(
     r"\b(?:ignore|disregard|forget|override|bypass)\b.*\b(?:instructions?|rules?|prompts?|guidelines|commands?(?!\W*$))\b|"

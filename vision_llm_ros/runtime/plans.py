@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from vision_llm_ros.errors import InputError, UnsupportedTaskError
 from vision_llm_ros.interfaces import (
@@ -44,7 +46,7 @@ def follow(engine: Engine, frame: Frame, plan: TaskSpec) -> Steps:
     done: list[tuple[TaskSpec, Perception]] = []
     source, turn = frame.size_wh_px, UNTURNED
     for step in plan.steps:
-        step = _directed(step, [(earlier, turned(found, turn, source)) for earlier, found in done], frame)
+        step = _directed(step, done, frame, partial(turn.box, size_wh_px=source))
         perception = _spared(step, done) or perceive_all(engine, frame, (step,))[0]
         done.append((step, turned(perception, turn.back, frame.size_wh_px)))
         if perception.restored is not None:
@@ -82,14 +84,20 @@ def _spared(step: TaskSpec, done: list[tuple[TaskSpec, Perception]]) -> Percepti
     return None
 
 
-def _directed(step: TaskSpec, done: list[tuple[TaskSpec, Perception]], frame: Frame) -> TaskSpec:
-    """A question about the one thing that was found is asked about its box."""
+def _directed(
+    step: TaskSpec, done: list[tuple[TaskSpec, Perception]], frame: Frame, there: Callable[[Box], Box]
+) -> TaskSpec:
+    """A question about the one thing that was found is asked about its box.
+
+    Args:
+        there: where a box of the camera's picture lies in the frame.
+    """
     if step.task not in TELLING or step.region != WHOLE_IMAGE:
         return step
     for earlier, perception in reversed(done):
         found: tuple[Detection | Mask, ...] = (*perception.masks, *perception.detections)
         if found and earlier.max_objects == 1 and refers_to(step, earlier):
-            return replace(step, region=fractions_of(found[0].box_xyxy_px, frame.size_wh_px))
+            return replace(step, region=fractions_of(there(found[0].box_xyxy_px), frame.size_wh_px))
     return step
 
 

@@ -36,6 +36,6 @@ def _marked(spec: TaskSpec, turn: Turn) -> TaskSpec:
     """With its mark in the camera's picture where the turned one has it."""
     if spec.prompt is None or turn == UNTURNED:
         return spec
-    moved = turn.points(np.array(spec.prompt.points_xy, np.float32), (1, 1))
+    moved = turn.points(np.array(spec.prompt.points_xy, np.float64), (1, 1))
     prompt = replace(spec.prompt, points_xy=tuple((float(x), float(y)) for x, y in moved))
     return replace(spec, prompt=prompt, region=prompt.box)

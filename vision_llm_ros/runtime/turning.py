@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +43,14 @@ class Turn:
         turned = turned[::-1] if sum(self.down) < 0 else turned
         return np.ascontiguousarray(turned)
 
-    def points(self, points_xy: NDArray[np.float32], size_wh_px: tuple[int, int]) -> NDArray[np.float32]:
+    def points(self, points_xy: NDArray[np.floating[Any]], size_wh_px: tuple[int, int]) -> NDArray[np.float64]:
         """Where points float[N, 2] of an image of that size come to lie, pixels."""
         matrix, size = np.array([self.across, self.down]), np.array(size_wh_px)
-        return np.asarray((points_xy - size / 2) @ matrix.T + np.abs(matrix) @ size / 2, np.float32)
+        return np.asarray((points_xy - size / 2) @ matrix.T + np.abs(matrix) @ size / 2, np.float64)
 
     def box(self, box_xyxy_px: Box, size_wh_px: tuple[int, int]) -> Box:
         """Where a box of an image of that size comes to lie."""
-        corners = self.points(np.asarray(box_xyxy_px, np.float32).reshape(2, 2), size_wh_px)
+        corners = self.points(np.array(box_xyxy_px, np.float64).reshape(2, 2), size_wh_px)
         (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
         return left, top, right, bottom
 
@@ -88,7 +88,7 @@ def _detection(item: Detection, turn: Turn, size_wh_px: tuple[int, int]) -> Dete
     outline = item.polygon_xy_px
     if outline is not None:
         mirrored = turn.across[0] * turn.down[1] - turn.across[1] * turn.down[0] < 0
-        outline = turn.points(outline[::-1] if mirrored else outline, size_wh_px)
+        outline = turn.points(outline[::-1] if mirrored else outline, size_wh_px).astype(np.float32)
     return replace(item, box_xyxy_px=turn.box(item.box_xyxy_px, size_wh_px), polygon_xy_px=outline)
 
 
