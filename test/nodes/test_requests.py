@@ -127,14 +127,21 @@ def test_several_questions_wait_side_by_side(bench: Bench) -> None:
 
 def test_action_gives_feedback_and_ends_after_so_many_results(bench: Bench) -> None:
     pursuit = Pursuit(bench, command={"text": "watch dog at 1000", "id": "a"}, max_results=3)
-    status, result = pursuit.outcome()
+    bench.accepted()
+    for count in (1, 2):
+        bench.show()
+        bench.wait(lambda count=count: len(pursuit.feedback) == count, what=f"no feedback {count}")
+    bench.show()
+    status, result = pursuit.outcome(show=False)
     assert status == GoalStatus.STATUS_SUCCEEDED and result.results == 3
     assert result.outcome.state == CommandStatus.FINISHED
     assert [item.label for item in result.detections.detections] == ["dog"]
-    bench.wait(lambda: len(pursuit.feedback) == 3)
-    assert [feedback.results for feedback in pursuit.feedback] == [1, 2, 3]
+    # rclpy's client drops feedback it reads together with the result, so the third may be missing.
+    assert [feedback.results for feedback in pursuit.feedback] in ([1, 2], [1, 2, 3])
     assert pursuit.feedback[0].info.status == ResultInfo.OK and pursuit.feedback[0].understood.task == "detect"
-    bench.wait(lambda: len(bench.got["detections"]) >= 3)
+    bench.wait(lambda: len(bench.got["detections"]) == 3)
+    for _ in range(3):
+        bench.show()
     bench.rest(0.2)
     assert len(bench.got["detections"]) == 3
 
