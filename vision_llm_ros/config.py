@@ -495,13 +495,13 @@ class RouterConfig:
 class RouterTrainConfig(LoopConfig):
     """Learning to route."""
 
-    steps: int = setting(3600, "optimizer steps of the language model's adapter", low=1)
+    steps: int = setting(4900, "optimizer steps of the language model's adapter", low=1)
     batch_size: int = setting(16, "sentences a step", low=1)
     learning_rate: float = setting(1.5e-3, "of everything that learns", low=0.0, high=1.0)
     warmup_steps: int = setting(50, "linear warm-up", low=0)
     average_decay: float = setting(0.99, "of the running average of weights that is saved", low=0.0, high=1.0)
     weight_decay: float = setting(0.01, "decoupled weight decay", low=0.0)
-    meaning_steps: int = setting(4600, "optimizer steps of the text encoder's adapter", low=1)
+    meaning_steps: int = setting(6000, "optimizer steps of the text encoder's adapter", low=1)
     meaning_batch: int = setting(64, "tasks a step of it, at least", low=1)
     meaning_rate: float = setting(2e-3, "its learning rate", low=0.0, high=1.0)
     fit_sentences: int = setting(22000, "sentences for the last touch of reader and heads at the export", low=1)

@@ -234,3 +234,20 @@ def test_boxed_in_things_are_named_without_the_preposition(parser: CommandParser
 def test_an_english_word_that_other_languages_have_too_is_no_reason_to_refuse(parser: CommandParser) -> None:
     with pytest.raises(CommandError, match="'pour': moving or handling"):
         parser.parse("pour me a coffee")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate_hz"),
+    [
+        ("every 5 seconds tell me how many cars there are", 0.2),
+        ("once every minute tell me what you see", 1 / 60),
+        ("each second count the people", 1.0),
+    ],
+)
+def test_a_rate_may_stand_before_any_request(parser: CommandParser, text: str, rate_hz: float) -> None:
+    spec = parser.parse(text)
+    assert spec.mode is Mode.CONTINUOUS and spec.rate_hz == pytest.approx(rate_hz)
+
+
+def test_every_second_person_is_no_rate(parser: CommandParser) -> None:
+    assert parser.parse("detect every second person").rate_hz == 0

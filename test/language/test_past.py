@@ -57,3 +57,19 @@ def test_long_lists_are_read_at_once(parser: CommandParser) -> None:
     started = time.perf_counter()
     spec = parser.parse("how many zebras and yellow wheelbarrows and purple lanterns and potted plants are there?")
     assert spec.task == Task.ANSWER and time.perf_counter() - started < 1.0
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question"),
+    [
+        ("tell me how many prams you saw in the last minute", "how many prams did you see?"),
+        ("let me know if you have seen a dog recently", "have you seen a dog?"),
+        ("say when you first saw the cat", "when did you first see the cat?"),
+        ("check whether the dog walked past", "did the dog walk past?"),
+    ],
+)
+def test_an_indirect_question_about_the_past_is_put_directly(
+    parser: CommandParser, sentence: str, question: str
+) -> None:
+    spec = parser.parse(sentence)
+    assert (spec.task, spec.phrase) == (Task.RECALL, question)

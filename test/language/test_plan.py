@@ -5,7 +5,7 @@ import pytest
 from vision_llm_ros.errors import CommandError, ConfigError
 from vision_llm_ros.interfaces import Mode, Task, TaskSpec
 from vision_llm_ros.language.parser import CommandParser
-from vision_llm_ros.language.plan import Planner, refers_to
+from vision_llm_ros.language.plan import Planner, refers_to, requests_of
 from vision_llm_ros.language.saying import describe
 
 CUP = TaskSpec(Task.SEGMENT, ("cup",), max_objects=1)
@@ -54,9 +54,9 @@ def test_one_task_stays_one(planner: Planner, sentence: str) -> None:
     ("sentence", "question"),
     [
         ("segment the cup and tell me its colour", "what colour is the cup?"),
-        ("find every person and tell me what they are doing", "what the people are doing?"),
+        ("find every person and tell me what they are doing", "what are the people doing?"),
         ("find the dog, then tell me its age", "what is the age of the dog?"),
-        ("segment the woman and tell me what she is holding", "what the woman is holding?"),
+        ("segment the woman and tell me what she is holding", "what is the woman holding?"),
         ("segment the man, then tell me what is in his hand", "what is in the man's hand?"),
     ],
 )
@@ -74,7 +74,7 @@ def test_a_plan_goes_on_when_one_of_its_tasks_does(planner: Planner) -> None:
     [
         ("segment the cup and drive forward", "part 2 of 2, 'drive forward': 'drive': moving or handling"),
         ("denoise the picture, then generate a video, then find cups", "part 2 of 3, 'generate a video'"),
-        ("find the cup, then stop", "'stop' ends commands and is no part of a plan"),
+        ("find the cup, then stop", "'stop' ends what was asked before"),
         ("find a dog, then find a cat, then find a cup, then find a car, then find a bus", "at most 4 tasks"),
     ],
 )
@@ -104,3 +104,46 @@ def test_a_plan_is_bounded_and_flat() -> None:
 def test_politeness_before_a_plan_is_no_part_of_it(planner: Planner) -> None:
     spec = planner.parse("okay computer, denoise the picture; after that, find every dog")
     assert [step.task for step in spec.steps] == [Task.RESTORE, Task.DETECT]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "things"),
+    [
+        ("find the containers, then outline the biggest one", "biggest container"),
+        ("find every apple and segment the red ones", "red apple"),
+        ("find every apple and count ones on the left", "how many apples on the left are there?"),
+    ],
+)
+def test_one_and_ones_mean_the_thing_of_the_part_before(planner: Planner, sentence: str, things: str) -> None:
+    step = planner.parse(sentence).then[0]
+    assert things in (*step.classes, step.phrase)
+
+
+def test_her_before_a_time_is_the_person(planner: Planner) -> None:
+    spec = planner.parse("describe the woman and say whether you have seen her earlier")
+    assert [step.task for step in spec.steps] == [Task.CAPTION, Task.RECALL]
+    assert spec.then[0].classes == ("woman",)
+
+
+def test_turns_of_the_picture_are_done_one_after_the_other(planner: Planner) -> None:
+    spec = planner.parse("turn it by 90 degrees and mirror it")
+    assert [step.restore_kind for step in spec.steps] == ["rotate", "flip"]
+
+
+@pytest.mark.parametrize("joint", [", ", ". ", " and then "])
+def test_a_stop_that_is_said_first_goes_before_the_rest(planner: Planner, joint: str) -> None:
+    spec = planner.parse(f"stop tracking the goat{joint}track the sheep")
+    assert [(step.task, step.classes) for step in spec.steps] == [(Task.STOP, ("goat",)), (Task.TRACK, ("sheep",))]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "requests"),
+    [
+        ("find the cup and tell me what it is made of", ["find the cup", "tell me what it is made of"]),
+        ("It is dark. Find the cat", ["It is dark, Find the cat"]),
+        ("find the cat. It is dark", ["find the cat, It is dark"]),
+        ("what is on the table, and which cup is red", ["what is on the table", "which cup is red"]),
+    ],
+)
+def test_requests_are_told_from_what_is_stated(sentence: str, requests: list[str]) -> None:
+    assert requests_of(sentence) == requests

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vision_llm_ros.language.questions import CANDIDATES, Kind, understand
+from vision_llm_ros.language.questions import CANDIDATES, Kind, direct, understand
 
 QUESTIONS = (
     ("Is there a dog in the picture?", Kind.PRESENCE, "dog"),
@@ -37,3 +37,21 @@ def test_a_thing_in_a_relation_is_no_plain_noun() -> None:
 
 def test_every_kind_but_the_open_one_has_candidates() -> None:
     assert set(CANDIDATES) == set(Kind) - {Kind.OPEN}
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("what the man on the left is holding", "what is the man on the left holding"),
+        ("what colour the cup is", "what colour is the cup"),
+        ("how many people there are in the room", "how many people are there in the room"),
+        ("what the dog that is on the left is eating", "what is the dog that is on the left eating"),
+        ("whether the door is open", "is the door open"),
+        ("if there are cups", "are there cups"),
+        ("what the sign says", "what does the sign say"),
+        ("what is on the table", "what is on the table"),
+        ("is there a man whose hat is red", "is there a man whose hat is red"),
+    ],
+)
+def test_an_indirect_question_is_put_directly(said: str, asked: str) -> None:
+    assert direct(said) == asked

@@ -24,15 +24,16 @@ class FakeRouter:
     confidence: float = 0.9
     threshold: float = 0.5
     asked: list[str] = field(default_factory=list)
+    known: dict[str, tuple[Invocation, ...]] = field(default_factory=dict)
 
     def route(self, text: str) -> tuple[str, float]:
         self.asked.append(text)
-        return write(self.invocations), self.confidence
+        return write(self.known.get(text, self.invocations)), self.confidence
 
 
 def routed(parser: CommandParser, *invocations: Invocation, confidence: float = 0.9) -> tuple[RoutedParser, FakeRouter]:
     router = FakeRouter(invocations, confidence)
-    return RoutedParser(Planner(parser.parse), router), router
+    return RoutedParser(parser, router), router
 
 
 def test_what_the_grammar_knows_never_reaches_the_language_model(parser: CommandParser) -> None:
@@ -175,3 +176,58 @@ def test_which_way_a_picture_is_turned_is_read_from_the_sentence(parser: Command
     assert both.parse("swivel the view clockwise for me").restore_kind == "rotate_clockwise"
     with pytest.raises(CommandError, match="got 30"):
         both.parse("swivel the view through 30 degrees")
+
+
+def test_a_task_that_was_missed_in_the_whole_sentence_is_found_in_its_part(parser: CommandParser) -> None:
+    both, router = routed(parser, Invocation("ground", "the car"))
+    router.known["lift the fog"] = (Invocation("restore"),)
+    spec = both.parse("lift the fog and find the car")
+    assert [step.task for step in spec.steps] == [Task.RESTORE, Task.DETECT] and spec.routed == 0.9
+
+
+def test_a_part_that_is_refused_at_the_end_refuses_the_whole(parser: CommandParser) -> None:
+    both, router = routed(parser, Invocation("deblur"))
+    router.known["make me a coffee"] = (Invocation("refuse:move"),)
+    with pytest.raises(CommandError, match=r"part 2 of 2, 'make me a coffee': .*not made or edited"):
+        both.parse("unblur the picture and make me a coffee")
+
+
+def test_the_same_said_twice_is_done_once(parser: CommandParser) -> None:
+    both, _ = routed(parser, Invocation("restore"))
+    assert both.parse("make the feed look less awful and fix it up as best you can").then == ()
+
+
+def test_nothing_that_the_grammar_understood_is_dropped(parser: CommandParser) -> None:
+    text = "track the man and tell me what he is wearing"
+    both, router = routed(parser, Invocation("answer", "what he is wearing"))
+    assert [step.task for step in both.parse(text).steps] == [Task.TRACK, Task.ANSWER] and router.asked == [text]
+
+
+@pytest.mark.parametrize(
+    ("invocation", "task", "thing"),
+    [
+        (Invocation("remove", "the tourist"), Task.RESTORE, "tourist"),
+        (Invocation("count", "the rungs of the ladder"), Task.ANSWER, "how many rungs of the ladder are there?"),
+        (Invocation("answer", "how crowded is it"), Task.ANSWER, "how crowded is it?"),
+    ],
+)
+def test_an_english_word_that_the_language_model_takes_for_a_thing_is_one(
+    parser: CommandParser, invocation: Invocation, task: Task, thing: str
+) -> None:
+    spec = routed(parser, invocation)[0].parse(ODD)
+    assert spec.task is task and thing in (*spec.classes, spec.phrase)
+
+
+def test_a_word_that_is_not_english_is_no_thing(parser: CommandParser) -> None:
+    with pytest.raises(CommandError, match="'flurbs' is not known"):
+        routed(parser, Invocation("detect", "the flurbs"))[0].parse(ODD)
+
+
+def test_when_first_is_asked_as_said(parser: CommandParser) -> None:
+    spec = routed(parser, Invocation("when", "the dog"))[0].parse("at which time came the dog into sight at first")
+    assert spec.phrase == "when did you first see the dog?"
+
+
+def test_blocks_are_filled_wherever_they_are_said_to_be(parser: CommandParser) -> None:
+    spec = routed(parser, Invocation("mask", "", (0.25, 0.25, 0.75, 0.75)))[0].parse(ODD)
+    assert (spec.task, spec.restore_kind) == (Task.RESTORE, "mask")

@@ -8,6 +8,7 @@ from fakes import EVERYTHING, fake_parse
 from vision_llm_ros.config import NodeConfig
 from vision_llm_ros.interfaces import Command, CommandState, Mode, Prompt, PromptKind, Task, TaskSpec
 from vision_llm_ros.language.parser import CommandParser
+from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.runtime.scheduler import REMEMBERED_IDS, CommandBook
 
 State = CommandState
@@ -305,3 +306,23 @@ def test_ids_of_the_past_do_not_fill_the_memory() -> None:
         book.end(f"n{number}", 1, "enough")
     assert len(book._generations) <= REMEMBERED_IDS + 1
     assert book.submit(Command("watch dog", id="keep"), 0.0)[-1].generation == 2
+
+
+def test_what_is_asked_for_instead_is_accepted_after_the_stop() -> None:
+    book = CommandBook(Planner(CommandParser().parse).parse, EVERYTHING, NodeConfig())
+    book.submit(Command("track the goat", id="a"), 0.0)
+    book.submit(Command("track the cat", id="b"), 0.0)
+    stopped, done, own = book.submit(Command("stop tracking the goat and track the sheep", id="c"), 1.0)
+    assert (stopped.state, stopped.command_id) == (State.STOPPED, "a")
+    assert (done.state, done.text) == (State.FINISHED, "stopped a")
+    assert (own.state, own.command_id) == (State.ACCEPTED, "c")
+    assert [(entry.id, entry.spec.classes, entry.spec.rate_hz > 0) for entry in book.live] == [
+        *(("b", ("cat",), True), ("c", ("sheep",), True))
+    ]
+
+
+def test_a_stop_goes_before_nothing_that_cannot_be_served() -> None:
+    book = CommandBook(Planner(CommandParser().parse).parse, EVERYTHING - {Task.TRACK}, NodeConfig())
+    book.submit(Command("watch for dogs", id="a"), 0.0)
+    (event,) = book.submit(Command("stop looking for dogs and track the sheep"), 1.0)
+    assert event.state is State.REFUSED and "cannot track" in event.text and book.is_live("a", 1)

@@ -9,7 +9,7 @@ from typing import Any
 from vision_llm_ros.config import ModelConfig, RuntimeConfig
 from vision_llm_ros.evaluation.trial import Trial
 from vision_llm_ros.interfaces import SentenceRouter
-from vision_llm_ros.language.utterances import SPLITS
+from vision_llm_ros.language.utterances import EXAMS, SPLITS
 from vision_llm_ros.resources import load_preset, weights_path
 
 COUNT = 1000
@@ -19,7 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentences", type=Path, metavar="S.jsonl", help='lines {"text", "task"}; default: made-up ones'
     )
-    parser.add_argument("--split", choices=SPLITS, default="held_out", help="of made-up ones (default: held_out)")
+    parser.add_argument(
+        "--split",
+        choices=(*SPLITS, *EXAMS),
+        default="held_out",
+        help="of made-up ones, or an exam of whole written sentences (default: held_out)",
+    )
     parser.add_argument("--count", type=int, default=COUNT, metavar="N", help=f"made-up ones (default: {COUNT})")
     parser.add_argument("--no-similarity", action="store_true", help="without the text encoder's synonyms")
     parser.add_argument("--router", action="store_true", help="reads your own sentences after the grammar too")
@@ -34,20 +39,23 @@ def route(args: argparse.Namespace, trial: Trial) -> tuple[dict[str, Any], list[
         WeightsError: a router is wanted and there is none.
     """
     from vision_llm_ros.evaluation.paraphrasing import paraphrase
+    from vision_llm_ros.evaluation.whole_sentences import examine
     from vision_llm_ros.language.parser import CommandParser
     from vision_llm_ros.language.plan import Planner
     from vision_llm_ros.language.routing import RoutedParser
     from vision_llm_ros.model.text import load_text_similarity
 
     similarity = None if args.no_similarity else load_text_similarity()
-    planner = Planner(CommandParser(similarity).parse)
+    grammar = CommandParser(similarity)
     if args.sentences is not None and not args.router:
-        return _own_sentences(args, planner.parse), [args.sentences]
+        return _own_sentences(args, Planner(grammar.parse).parse), [args.sentences]
     router = load_router(load_preset(args.model), args.weights)
     if args.sentences is not None:
-        return _own_sentences(args, RoutedParser(planner, router).parse), [args.sentences]
+        return _own_sentences(args, RoutedParser(grammar, router).parse), [args.sentences]
+    if args.split in EXAMS:
+        return examine(grammar, router, args.split, args.limit, args.quiet), []
     count = args.limit or args.count
-    return paraphrase(planner, router, similarity, args.split, count, args.seed, args.quiet), []
+    return paraphrase(grammar, router, similarity, args.split, count, args.seed, args.quiet), []
 
 
 def load_router(preset: ModelConfig, weights: str | None) -> SentenceRouter:

@@ -15,6 +15,7 @@ from vision_llm_ros.evaluation.routing import FAILED, MISSES_KEPT, REFUSE, routi
 from vision_llm_ros.interfaces import SentenceRouter, TaskSpec, TextSimilarity
 from vision_llm_ros.language import corpus
 from vision_llm_ros.language.invocation import Invocation, read
+from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.plan import Planner
 from vision_llm_ros.language.routing import RoutedParser, command_of, kinds_of
 from vision_llm_ros.language.utterances import Utterance, utterances
@@ -24,7 +25,7 @@ Kinds = tuple[str, ...]
 
 
 def paraphrase(
-    planner: Planner,
+    grammar: CommandParser,
     router: SentenceRouter,
     similarity: TextSimilarity | None,
     split: str,
@@ -37,10 +38,11 @@ def paraphrase(
     A sentence is routed right if its tasks are right, in order; `exact` wants the same things, phrases and regions
     too. Sentences whose things the lexicon does not know are left out, as no reading could serve them.
     """
+    planner = Planner(grammar.parse)
     drawn = [(item, wanted(planner, item)) for item in utterances(split, count, seed)]
     items = [(item, spec) for item, spec in drawn if spec is not None or item.refused]
     watched = Watched(router)
-    parse = RoutedParser(planner, watched).parse
+    parse = RoutedParser(grammar, watched).parse
     given = [outcome(parse, item.text) for item, _ in tqdm(items, desc="route", unit="sentence", disable=quiet)]
     alone = [outcome(planner.parse, item.text) for item, _ in items]
     specs = [spec for _, spec in items]
@@ -52,7 +54,7 @@ def paraphrase(
         "asked": len(watched.took_ms),
         "asked_ms": spread(watched.took_ms),
         "asked_cpu_ms": spread(watched.cpu_ms),
-        "commands": _commands(planner, router, count, seed),
+        "commands": _commands(grammar, router, count, seed),
         "baselines": {
             "grammar": compare(specs, alone),
             "language model alone": _alone(router, items),
@@ -84,11 +86,11 @@ class Watched:
             self.cpu_ms.append((time.process_time() - processor) * 1e3)
 
 
-def _commands(planner: Planner, router: SentenceRouter, count: int, seed: int) -> dict[str, Any]:
+def _commands(grammar: CommandParser, router: SentenceRouter, count: int, seed: int) -> dict[str, Any]:
     """What the language model costs sentences that the grammar knows, and whether it does harm to them."""
     sentences = list(corpus.sentences("held_out", count, seed))
-    watched = Watched(router)
-    parse = RoutedParser(planner, watched).parse
+    planner, watched = Planner(grammar.parse), Watched(router)
+    parse = RoutedParser(grammar, watched).parse
     given, alone, added_ms = [], [], []
     for sentence in sentences:
         started, asked = time.process_time(), len(watched.took_ms)
@@ -138,7 +140,7 @@ def kinds(spec: TaskSpec | str | None) -> Kinds:
 
 def compare(specs: Sequence[TaskSpec | None], given: Sequence[TaskSpec | str]) -> dict[str, Any]:
     """Shares: accuracy and exact over sentences to be served, refusal over those to be refused, refusal_precision."""
-    return _shares([kinds(spec) for spec in specs], [kinds(spec) for spec in given]) | {
+    return shares([kinds(spec) for spec in specs], [kinds(spec) for spec in given]) | {
         "exact": _mean([_same(spec, got) for spec, got in zip(specs, given, strict=True) if spec is not None])
     }
 
@@ -152,7 +154,8 @@ def _same(spec: TaskSpec, got: TaskSpec | str) -> bool:
     )
 
 
-def _shares(right: Sequence[Kinds], got: Sequence[Kinds]) -> dict[str, Any]:
+def shares(right: Sequence[Kinds], got: Sequence[Kinds]) -> dict[str, Any]:
+    """Of the tasks of sentences, ("refuse",) for none: accuracy, refusal, and how many refusals were right."""
     pairs = list(zip(right, got, strict=True))
     refused = (REFUSE,)
     return {
@@ -175,7 +178,7 @@ def _alone(router: SentenceRouter, items: list[tuple[Utterance, TaskSpec | None]
     got = [read(router.route(item.text)[0]) for item, _ in items]
     right = [_modules(item.invocations) for item, _ in items]
     exact = [item.invocations == given for (item, spec), given in zip(items, got, strict=True) if spec is not None]
-    return _shares(right, [_modules(given) for given in got]) | {"exact": _mean(exact)}
+    return shares(right, [_modules(given) for given in got]) | {"exact": _mean(exact)}
 
 
 def _nearest(similarity: TextSimilarity, items: list[tuple[Utterance, TaskSpec | None]], seed: int) -> dict[str, Any]:
@@ -185,14 +188,14 @@ def _nearest(similarity: TextSimilarity, items: list[tuple[Utterance, TaskSpec |
     asked = similarity.embed(tuple(item.text for item, _ in items))
     nearest = (asked @ known.T).argmax(1)
     right = [_modules(item.invocations) for item, _ in items]
-    return _shares(right, [_modules(learnt[place].invocations) for place in nearest])
+    return shares(right, [_modules(learnt[place].invocations) for place in nearest])
 
 
 def _majority(items: list[tuple[Utterance, TaskSpec | None]]) -> dict[str, Any]:
     """The commonest module of single served sentences for everything."""
     right = [_modules(item.invocations) for item, _ in items]
     common = Counter(modules for modules in right if modules != (REFUSE,)).most_common(1)[0][0]
-    return _shares(right, [common] * len(right))
+    return shares(right, [common] * len(right))
 
 
 def spread(values_ms: list[float]) -> dict[str, float]:

@@ -195,6 +195,8 @@ def _routing(report: Mapping[str, Any]) -> Iterator[Table]:
         for name, values in ({"ours": report} | report["baselines"]).items()
     ]
     yield _table("route", ("", *_ROUTES), rows)
+    if "kinds" in report:
+        yield _table("right, by kind of sentence", ("kind", "right"), list(report["kinds"].items()))
 
 
 def _confusion(confusion: Mapping[str, Mapping[str, int]]) -> Table:

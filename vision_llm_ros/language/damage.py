@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from vision_llm_ros.language.modifiers import NUMBER
 from vision_llm_ros.language.patterns import PICTURE, THINGS, any_of, words
+from vision_llm_ros.language.turns import FLIP, ROTATE
 
 INPAINT = "inpaint"
 GLARE = "glare"
@@ -148,8 +149,8 @@ def restore_request(text: str) -> tuple[str, str] | None:
     """Tell what is to be undone.
 
     Returns:
-        (kind, what to take out); kind "" leaves the choice to the estimator, also for several at once ("noisy and
-        blurry"); the second part is filled for "inpaint" alone. None: this is about something else.
+        (kind, what to take out); kind "" leaves the choice to the estimator, also for several faults at once ("noisy
+        and blurry"); the second part is filled for "inpaint" alone. None: this is about something else.
     """
     for kind, pattern in _RESTORE:
         found = pattern.fullmatch(text)
@@ -182,7 +183,7 @@ def _several(text: str) -> bool:
             pattern.fullmatch(candidate)
             for candidate in (part, *(f"{head} {part}" for head in heads))
             for kind, pattern in _RESTORE
-            if kind != INPAINT
+            if kind not in (INPAINT, ROTATE, FLIP)
         )
         for part in parts
     )

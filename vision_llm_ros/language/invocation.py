@@ -65,13 +65,19 @@ _INVOCATION = re.compile(
     r"\s*<region>(?P<region>[^<>]*)</region>\s*"
 )
 _QUESTION = re.compile(
-    r"(?:what|who|whose|whom|which|how|why|where|when|whether|if|is|are|was|were|do|does|did|has|have|can|could)\b",
+    r"(?:what|who|whose|whom|which|how|why|where|when|whether|if|is|are|am|was|were|do|does|did|has|have|can|could|"
+    r"would|will|should|may|might|isn't|aren't|any|anyone|anybody|anything|"
+    r"(?:in|on|at|to|from|by) (?:what|which|whom|whose))\b",
     re.IGNORECASE,
 )
 _DETERMINERS = re.compile(r"(?:(?:the|all|every|each|any|some|of|my|your|these|those) )+", re.IGNORECASE)
-_ASKED = re.compile(r"^(?:(?:where|what|how|which|whether|if|when) (?:(?:is|are) )?)+(?=\w)", re.IGNORECASE)
+ASKED = re.compile(r"^(?:(?:where|what|how|which|whether|if|when) (?:(?:is|are) )?)+(?=\w)", re.IGNORECASE)
+_SEEN = re.compile(
+    r",?(?: (?:did|have))? (?:you|we)(?: have|'ve)? (?:see|saw|seen|spotted|noticed|counted)$", re.IGNORECASE
+)
 _TOLD_AS_SAID = frozenset({"answer", "match"})
 _PAST = frozenset({"recall", "when", "passed"})
+_ANYWHERE = _PAST | {"mask"}  # are done in the whole picture wherever they are said to be needed
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,9 @@ class Invocation:
             return "stop"
         told = self.instruction
         if self.module not in _TOLD_AS_SAID:
-            told = _ASKED.sub("", told, count=1) or told
+            told = ASKED.sub("", told, count=1) or told
+        if self.module in _PAST:
+            told = _SEEN.sub("", told) or told
         if self.module in ("count", "passed"):
             told = _DETERMINERS.sub("", told, count=1) if _DETERMINERS.match(told) else told
         if self.module == "answer" and not _QUESTION.match(told):
@@ -129,7 +137,7 @@ class Invocation:
         return sentence + self._where()
 
     def _where(self) -> str:
-        if self.region == WHOLE_IMAGE or self.module in _PAST:
+        if self.region == WHOLE_IMAGE or self.module in _ANYWHERE:
             return ""
         named = REGION_NAMES.get(self.region)
         return f" {named}" if named else " in the region " + ", ".join(f"{edge:g}" for edge in self.region)

@@ -7,6 +7,7 @@ Similarity of meaning comes from a `TextSimilarity` where one is at hand; withou
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import TextSimilarity
+from vision_llm_ros.language.dictionary import is_word
 from vision_llm_ros.language.meanings import Meanings
 from vision_llm_ros.language.words import (
     ADJECTIVES,
@@ -122,6 +124,13 @@ class Lexicon:
     def __init__(self, similarity: TextSimilarity | None = None) -> None:
         self._meanings = Meanings(similarity) if similarity is not None else None
         self._judged: dict[str, Noun] = {}
+        self.trusts = False
+
+    def trusting(self) -> Lexicon:
+        """The same for words that are known to name things: every English noun does, unless it is listed as none."""
+        other = copy(self)
+        other._judged, other.trusts = {}, True
+        return other
 
     def warm_up(self) -> None:
         """Prepare the word vectors; without this the first unknown noun waits for them."""
@@ -171,7 +180,8 @@ class Lexicon:
 
     def _judge(self, word: str, said: str) -> Noun:
         """Decide about an unlisted word: a near spelling is asked back, else its meaning decides."""
-        spelled = closest_spelling(said, KNOWN_NOUNS)
+        trusted = self.trusts and is_word(word)
+        spelled = "" if trusted else closest_spelling(said, KNOWN_NOUNS)
         if spelled:
             raise CommandError(f"{word!r} is not known: did you mean {spelled!r}?", f"find every {spelled}")
         meaning = self._meanings.of(said) if self._meanings is not None and len(said) > 2 else None
@@ -181,6 +191,8 @@ class Lexicon:
             if len(self._judged) < _MOST_JUDGED:
                 self._judged[word] = noun
             return noun
+        if trusted:
+            return Noun(said, said, said != word, 1)
         raise CommandError(
             f"{word!r} is not known as a visible thing; in quotes it is looked for as it stands", f'find every "{word}"'
         )

@@ -30,6 +30,10 @@ NUMBER = r"(?:[-+]?\d+(?:[.,]\d+)?(?:e\d+)?|" + "|".join(sorted(NUMBER_WORDS, ke
 _SECONDS = {"ms": 1e-3, "millisecond": 1e-3, "s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0,
             "h": 3600.0, "hr": 3600.0, "hour": 3600.0}  # fmt: skip
 UNIT = r"(?P<unit>milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|hours?|hrs?|h)\b"
+_ASKED = (
+    "can|could|please|would|i|we|is|are|how|what|where|find|look|check|watch|detect|search|scan|report|locate|segment|"
+    "mask|outline|track|follow|describe|caption|count|tell|let|say|show|give|send|update|answer|point|mark|draw"
+)
 _PER = r"(?: an?| per| every| each| in an?|/)\s?"
 _RATES = tuple(
     re.compile(pattern)
@@ -38,9 +42,9 @@ _RATES = tuple(
         rf"roughly )?(?<![\w.])(?P<n>{NUMBER}) ?(?:hz|hertz|fps)\b",
         rf"(?:\bat )?(?<![\w.])(?P<n>{NUMBER}) (?:frames?|times?|pictures?|images?|x){_PER}{UNIT}",
         rf"\b(?P<times>once|twice|thrice){_PER}{UNIT}",
-        rf"\b(?:once )?(?:every|each) (?:(?P<period>{NUMBER}) ?)?{UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|"
-        r"and\b|find|look|check|watch|detect|search|scan|report|locate|segment|track|describe|count|"
-        r"until)\w)",
+        rf"\b(?:once )?(?:every|each) (?P<period>{NUMBER}) ?{UNIT}(?!-)",
+        # "every second" counts things off before a noun: "every second car"
+        rf"\b(?:once )?(?:every|each) {UNIT}(?!-)(?! (?!for\b|on\b|in\b|at\b|and\b|until\b|then\b|(?:{_ASKED})\b)\w)",
     )
 )
 _TIMES = {"once": 1, "twice": 2, "thrice": 3}
@@ -87,7 +91,7 @@ def _rate(found: re.Match[str]) -> float:
         return _TIMES[groups["times"]] / seconds(groups["unit"])
     if groups.get("n"):
         return number(groups["n"]) / (seconds(groups["unit"]) if groups.get("unit") else 1.0)
-    period_s = number(groups["period"] or "1") * seconds(groups["unit"])
+    period_s = number(groups.get("period") or "1") * seconds(groups["unit"])
     return 1.0 / period_s if period_s else math.inf
 
 

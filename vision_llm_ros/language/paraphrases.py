@@ -49,7 +49,7 @@ def _together(*some: Forms) -> Forms:
 APART: dict[str, Forms] = {
     split: read_forms(_FOLDER / f"{split}.txt") for split in ("apart", "other", "held_out", "unheard")
 }
-_PLAIN, *_BROAD = (read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied", "broad", "people"))
+_PLAIN, *_BROAD = (read_forms(_FOLDER / f"{name}.txt") for name in ("learnt", "varied", "broad", "people", "operators"))
 LEARNT = _together(_PLAIN, *_BROAD)
 # forms to be drawn more often: patterns of many wordings, and what many different people would say
 BROAD = frozenset(form for forms in _BROAD for kinds in forms.values() for some in kinds.values() for form in some)

@@ -25,11 +25,15 @@ from vision_llm_ros.language.verbs import VERBS, plain_verb, respell
 class CommandParser:
     """Turns sentences into task specifications. Stateless but for remembered words; safe to share."""
 
-    def __init__(self, similarity: TextSimilarity | None = None) -> None:
-        """Take the encoder that judges unlisted nouns; None leaves them to spelling and quotes."""
-        self._lexicon = Lexicon(similarity)
+    def __init__(self, similarity: TextSimilarity | None = None, lexicon: Lexicon | None = None) -> None:
+        """Take the encoder that judges unlisted nouns, None leaves them to spelling and quotes; or a whole lexicon."""
+        self._lexicon = lexicon or Lexicon(similarity)
         self._nouns = NounPhrases(self._lexicon)
         self._rules = Rules(self._lexicon, self._nouns)
+
+    def trusting(self) -> CommandParser:
+        """The same for commands that are put together out of parts which are known to name things and questions."""
+        return CommandParser(lexicon=self._lexicon.trusting())
 
     def warm_up(self) -> None:
         """Prepare what the first unlisted noun would otherwise wait for."""

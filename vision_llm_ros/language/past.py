@@ -45,6 +45,26 @@ _WITH_PERIOD = compiled(
     r"how many (?P<things>.+?) (?:were|have been) (?:there|here|visible|seen)",
     r"(?P<things>who|what) (?:was|were|has been) (?:here|there|visible|in (?:view|sight)|seen)",
 )
+_ASKED = re.compile(
+    r"(?:(?:tell|inform|remind)(?: me| us)?|say|report|let (?:me|us) know|find out|check|remember|do you (?:know|"
+    r"remember)|can you (?:say|tell(?: me)?|remember)|i (?:want|would like|need) to know|i wonder),? "
+    r"(?=(?:how many|when|if|whether|who|what)\b)"
+)
+_SAW = (
+    r"(?:you|we)(?: have|'ve| had|'d)?(?: ever| already)?(?P<which> last| first)? (?:saw|seen|spotted|noticed|counted)"
+)
+_INDIRECT = (
+    (re.compile(rf"how many (?P<things>.+?) {_SAW}"), "how many {things} did you see"),
+    (re.compile(rf"when {_SAW} (?P<things>.+)"), "when did you{which} see {things}"),
+    (re.compile(rf"(?:if|whether) {_SAW} (?P<things>.+)"), "have you seen {things}"),
+    (
+        re.compile(
+            r"(?:if|whether) (?P<things>(?!you\b|we\b|i\b).+?) (?:has |have |had )?(?P<came>pass|walk|cross|enter|turn|"
+            r"appear|disappear)ed(?P<rest>.*)"
+        ),
+        "did {things} {came}{rest}",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -65,10 +85,19 @@ def past_question(text: str) -> PastQuestion | None:
     found_period = _PERIOD.search(text)
     question = _JUST.sub("", f"{text[: found_period.start()]} {text[found_period.end() :]}" if found_period else text)
     question = " ".join(question.split()).strip(" ,.?")
+    question = _direct(_ASKED.sub("", question, count=1))
     found = first_match((*_PAST, *_WITH_PERIOD) if found_period else _PAST, question)
     if found is None:
         return None
     return PastQuestion(found["things"], question, _past_s(found_period))
+
+
+def _direct(question: str) -> str:
+    """ "how many dogs you saw" as "how many dogs did you see"."""
+    for pattern, form in _INDIRECT:
+        if found := pattern.fullmatch(question):
+            return form.format(**{key: value or "" for key, value in found.groupdict().items()})
+    return question
 
 
 def period_of(text: str) -> str:

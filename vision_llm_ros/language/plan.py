@@ -13,7 +13,7 @@ from dataclasses import replace
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_STEPS, Mode, Task, TaskSpec
 from vision_llm_ros.language.instructions import is_instruction
-from vision_llm_ros.language.lexicon import plural
+from vision_llm_ros.language.lexicon import plural, singular
 from vision_llm_ros.language.refusals import ACTIONS
 from vision_llm_ros.language.text import says_nothing
 from vision_llm_ros.language.verbs import VERBS
@@ -28,7 +28,15 @@ _STRONG = re.compile(
 )
 _VERB = "|".join(sorted((VERBS | ACTIONS) - {"light", "open", "left", "clean", "cut", "set", "stand", "hold"}))
 _WEAK = re.compile(
-    rf"(?:,\s*(?:and\s+)?|\s+and\s+)(?=(?:please\s+)?(?:{_VERB}|is|are)\s+(?!and\b)\w)|\s+and\s+(?=(?:{_VERB})$)",
+    rf"(?:,\s*(?:and\s+)?|\s+and\s+)(?=(?:please\s+)?(?:also\s+)?(?:{_VERB}|is|are)\s+(?!and\b)\w)|"
+    rf"\s+and\s+(?=(?:{_VERB})$)|,?\s+and\s+(?=(?:what|which|who|where|how)\b)",
+    re.IGNORECASE,
+)
+_SAID_FIRST = r"(?:and|then|also|first|now|please|next|finally|ok|okay|so|just|kindly)"
+_REQUEST = re.compile(
+    rf"\W*(?:{_SAID_FIRST}\W+)*(?:{_VERB}|light|open|clean|cut|set|what|which|who|whose|where|how|when|is|are|was|were|do|"
+    r"does|did|has|have|had|can|could|would|will|(?:i|we)(?: want| would like|'d like| need)|keep|put|get|work out|"
+    r"make|turn|take|let|read|confirm|verify|note|spot|pick|unblur|rid|sort|bring|sharpen|give|tell|say)\b",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r'"[^"]*"')
@@ -47,10 +55,19 @@ _DONE_TO_IT = {  # what of a thing is a task of its own
 }
 _WHAT_NOUNS = frozenset("colour color shape size brand".split())
 _PERSON = re.compile(
-    r"\b(?:person|man|woman|boy|girl|child|kid|baby|lady|guy|toddler|worker|player|driver|cyclist|pedestrian|rider)\b"
+    r"\b(?:person|man|woman|boy|girl|child|kid|baby|lady|guy|toddler|worker|player|driver|cyclist|pedestrian|rider|"
+    r"[a-z]{2,}(?:er|or|ist|ian|man|nurse|patient|guard|chef|pilot|thief))s?\b"
 )
-_HIS = re.compile(r"\b(?:his|her)\b(?= (?!(?:and|or|then|to|on|in|with|from|at|for|now|please)\b)[a-z])", re.IGNORECASE)
+_HIS = re.compile(
+    r"\b(?:his|her)\b(?= (?!(?:and|or|then|to|on|in|with|from|at|for|now|please|earlier|today|again|yet|before|"
+    r"recently|lately|here|there|just|too|as|out|up|is|was)\b)[a-z])",
+    re.IGNORECASE,
+)
 _HIM = re.compile(r"\b(?:he|she|him|her|hers)\b", re.IGNORECASE)
+_ONE = re.compile(
+    r"\b(?:(?P<said>(?:the|that|this|which|each|every|any)(?: [a-z-]+){0,2}) (?P<one>one)|(?P<ones>ones))\b(?! of\b)",
+    re.IGNORECASE,
+)
 _IT = re.compile(r"\b(?:it|they|them|that one|this one|the object|the objects)\b", re.IGNORECASE)
 Parse = Callable[[str], TaskSpec]
 
@@ -124,12 +141,12 @@ class Planner:
         steps: list[TaskSpec] = []
         for number, part in enumerate(parts, 1):
             try:
-                step = self._parse(resolve(part, _named(steps)))
+                step = self._parse(resolve(part, named(steps)))
                 if steps and step == steps[-1]:  # "which one is the cup? point at it"
                     continue
+                if steps and step.task is Task.STOP:
+                    raise CommandError("'stop' ends what was asked before; say it alone or first", "stop")
                 steps.append(step)
-                if steps[-1].task is Task.STOP:
-                    raise CommandError("'stop' ends commands and is no part of a plan; say it alone", "stop")
             except CommandError as error:
                 reason = f"part {number} of {len(parts)}, {part.strip()!r}: {error}"
                 raise CommandError(reason, error.nearest, error.final) from error
@@ -142,8 +159,26 @@ def parts_of(text: str) -> list[str]:
     return [piece for piece in pieces if not says_nothing(piece)] or pieces
 
 
+def requests_of(text: str) -> list[str]:
+    """The parts of a sentence, each with what is stated before it: "it is dark, find the cat" is one."""
+    requests: list[str] = []
+    stated = ""
+    for part in parts_of(text):
+        if _REQUEST.match(part):
+            requests.append(f"{stated}, {part}".lstrip(", "))
+            stated = ""
+        else:
+            stated = f"{stated}, {part}".lstrip(", ")
+    return requests if not stated else [*requests[:-1], f"{requests[-1] if requests else ''}, {stated}".lstrip(", ")]
+
+
 def joined(steps: list[TaskSpec]) -> TaskSpec:
-    """One command out of several tasks; it goes on as the most lasting of them does."""
+    """One command out of several tasks; it goes on as the most lasting of them does.
+
+    A stop that is said first ends what was asked before.
+    """
+    if steps[0].task is Task.STOP and len(steps) > 1:
+        return replace(steps[0], then=joined(steps[1:]).steps)
     continuous = any(step.mode is Mode.CONTINUOUS for step in steps)
     rate_hz = max(step.rate_hz for step in steps)
     life_s = max(step.time_to_live_s for step in steps)
@@ -177,7 +212,8 @@ def resolve(part: str, named: str) -> str:
         return f"what {noun} {verb} {named}?" if noun in _WHAT_NOUNS else f"what is the {noun} of {named}?"
     if _PERSON.search(named):
         part = _HIM.sub(named, _HIS.sub(f"{named}'s", part))
-    return _IT.sub(named, part)
+    thing = singular(named.removeprefix("the "))
+    return _ONE.sub(lambda found: plural(thing) if found["ones"] else f"{found['said']} {thing}", _IT.sub(named, part))
 
 
 def refers_to(step: TaskSpec, earlier: TaskSpec) -> bool:
@@ -186,7 +222,7 @@ def refers_to(step: TaskSpec, earlier: TaskSpec) -> bool:
     return any(re.search(rf"\b{re.escape(form)}\b", words) for name in earlier.classes for form in (name, plural(name)))
 
 
-def _named(steps: list[TaskSpec]) -> str:
+def named(steps: list[TaskSpec]) -> str:
     """How to speak of what the last step with things looked for."""
     for step in reversed(steps):
         if len(step.classes) == 1:

@@ -28,6 +28,22 @@ _FORMS = {
 }
 _PATTERNS = [(kind, re.compile(form)) for kind, forms in _FORMS.items() for form in forms]
 _RELATION = re.compile(r" (?:on|in|at|with|near|under|behind|beside|next|of|that|who|which) ")
+_IS = r"(?P<verb>is|are)"
+_ASKS = (
+    r"(?P<word>(?:what|which|who|whose|where|how)(?: (?:many|old|big|full|busy|colou?r|side|shape|size|kind|sort|brand|"
+    r"one|direction|way))?)"
+)
+_THE = r"(?:the|an?|this|that|these|those|my|your|his|her|its|their)"
+_INDIRECT = (
+    re.compile(rf"(?:if|whether) there {_IS}\b(?P<rest>.+)"),
+    re.compile(rf"(?:if|whether) (?P<subject>.+?) {_IS}(?P<rest> .+)"),
+    re.compile(rf"(?P<word>how (?:many|much) .+?) there {_IS}(?P<rest>.*)"),
+    re.compile(rf"{_ASKS} (?P<subject>{_THE} .+? (?:that|who|which) (?:is|are) .+?) {_IS}(?P<rest>.*)"),
+    re.compile(
+        rf"{_ASKS} (?P<subject>{_THE} .+?(?<! that)(?<! who)(?<! which)|it|this|that|he|she|they) {_IS}(?P<rest>.*)"
+    ),
+)
+_SAYS = re.compile(rf"what (?P<subject>{_THE} .+) (?P<verb>say|show|look|read)s(?P<rest>(?: like)?)")
 _PRONOUNS = ("it", "they", "them", "he", "she", "one")
 
 
@@ -54,6 +70,17 @@ class Asked:
     text: str
     kind: Kind
     label: str = ""
+
+
+def direct(question: str) -> str:
+    """An indirect question put directly: "what the man is holding" as "what is the man holding"."""
+    if found := _SAYS.fullmatch(question):
+        return f"what does {found['subject']} {found['verb']}{found['rest']}"
+    for pattern in _INDIRECT:
+        if found := pattern.fullmatch(question):
+            said = found.groupdict()
+            return f"{said.get('word', '')} {found['verb']} {said.get('subject', 'there')}{found['rest']}".strip()
+    return question
 
 
 def understand(question: str, spoken_of: str = "") -> Asked:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import replace
 
 from vision_llm_ros.errors import CommandError
@@ -9,11 +11,12 @@ from vision_llm_ros.interfaces import Mode, SentenceRouter, Task, TaskSpec
 from vision_llm_ros.language.certainty import is_certain
 from vision_llm_ros.language.instructions import is_instruction
 from vision_llm_ros.language.intents import CAPTION_LONG, CAPTION_SHORT
-from vision_llm_ros.language.invocation import Invocation, read
+from vision_llm_ros.language.invocation import ASKED, REFUSALS, Invocation, read
 from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
+from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plain_things import narrowed
-from vision_llm_ros.language.plan import Planner
+from vision_llm_ros.language.plan import Planner, joined, named, requests_of, resolve
 from vision_llm_ros.language.saying import describe
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
@@ -31,8 +34,10 @@ class RoutedParser:
     what it refuses without another reason, stays refused as the grammar refused it.
     """
 
-    def __init__(self, planner: Planner, router: SentenceRouter) -> None:
-        self._planner, self._router = planner, router
+    def __init__(self, grammar: CommandParser, router: SentenceRouter) -> None:
+        self._router = router
+        self._planner = Planner(grammar.parse)
+        self._chosen = Planner(grammar.trusting().parse)  # of what the language model has chosen
 
     def parse(self, text: str) -> TaskSpec:
         """Understand a sentence; `TaskSpec.routed` tells who did.
@@ -77,7 +82,8 @@ class RoutedParser:
             other = self._planned(invocations, text, timing, points, confidence)
         except CommandError:
             return None
-        return None if kinds_of(other) == kinds_of(spec) else other
+        # nothing that the grammar understood is dropped
+        return None if kinds_of(other) == kinds_of(spec) or len(other.steps) < len(spec.steps) else other
 
     def _routed(self, text: str, refusal: CommandError) -> TaskSpec | None:
         """The language model's reading; None where it is unsure.
@@ -88,23 +94,58 @@ class RoutedParser:
         plain, timing, points = _modifiers(text)
         tags, confidence = self._router.route(plain)
         invocations = read(tags)
+        if not invocations[-1].refused and (apart := self._part_by_part(text, len(invocations))) is not None:
+            return apart
         if confidence < self._router.threshold:
             return None
-        if len(invocations) == 1 and invocations[0].refused and NOT_UNDERSTOOD not in str(refusal):
-            return None
+        if len(invocations) == 1 and invocations[0].refused:
+            own = NOT_UNDERSTOOD not in str(refusal)  # the grammar's own reason
+            why = (str(refusal), refusal.nearest) if own else REFUSALS[invocations[0].module]
+            raise CommandError(*why, final=confidence >= SURE_OF_REFUSAL)
         return self._planned(invocations, text, timing, points, confidence)
+
+    def _part_by_part(self, text: str, found: int) -> TaskSpec | None:
+        """The parts of a sentence, each read alone; None if that gives no more tasks than were found in the whole.
+
+        Raises:
+            CommandError: the last part is surely not served.
+        """
+        parts = requests_of(text)
+        if len(parts) <= max(1, found):
+            return None
+        steps: list[TaskSpec] = []
+        for number, part in enumerate(parts, 1):
+            try:
+                read = self.parse(resolve(part, named(steps)))
+                if not (steps and read.routed and kinds_of(read) == (_kind(steps[-1]),)):  # says the same once more
+                    steps += read.steps
+            except CommandError as error:
+                if number == len(parts) and error.final:
+                    reason = f"part {number} of {number}, {part.strip()!r}: {error}"
+                    raise CommandError(reason, error.nearest, final=True) from error
+                return None
+        return replace(joined(steps), routed=min(filter(None, (s.routed for s in steps)), default=0.0))
 
     def _planned(
         self, invocations: tuple[Invocation, ...], text: str, timing: Timing, points: int | None, confidence: float
     ) -> TaskSpec:
-        try:
-            spec = self._planner.plan([command_of(item, text, points) for item in invocations])
-        except CommandError:
-            narrower = tuple(map(_narrowed, invocations))
-            if narrower == invocations:
-                raise
-            spec = self._planner.plan([command_of(item, text, points) for item in narrower])
-        return replace(_timed(spec, timing), routed=confidence)
+        """Invocations as a command, with phrases narrowed to their things where they are not understood otherwise.
+
+        Raises:
+            CommandError: one of them is a refusal, or is not understood.
+        """
+        narrower = tuple(map(_narrowed, invocations))
+        ways = [(self._planner, invocations), (self._chosen, invocations), (self._chosen, narrower)]
+        if all(map(_begins_with, invocations, narrower)):
+            ways.insert(1, (self._planner, narrower))
+        for planner, items in ways[:-1]:
+            with suppress(CommandError):
+                return replace(_timed(_plan(planner, items, text, points), timing), routed=confidence)
+        return replace(_timed(_plan(*ways[-1], text, points), timing), routed=confidence)
+
+
+def _plan(planner: Planner, invocations: tuple[Invocation, ...], text: str, points: int | None) -> TaskSpec:
+    return planner.plan([command_of(item, text, points) for item in invocations])
 
 
 def kinds_of(spec: TaskSpec) -> tuple[str, ...]:
@@ -119,6 +160,11 @@ def _kind(step: TaskSpec) -> str:
     task = Task.GROUND if step.task is Task.DETECT and step.max_objects == 1 else step.task
     restored, _, _ = step.restore_kind.partition("_")
     return f"{restored}>{task}" if step.restore_first else f"{task} {restored}".strip()
+
+
+def _begins_with(item: Invocation, narrower: Invocation) -> bool:
+    """Whether of a phrase only its end is left out, and what asks for it: "where the mug sits", "the mug"."""
+    return ASKED.sub("", item.instruction).startswith(narrower.instruction)
 
 
 def _narrowed(item: Invocation) -> Invocation:
@@ -146,6 +192,8 @@ def command_of(item: Invocation, text: str, points: int | None = None) -> str:
     sentence, lowered = item.sentence(period_of(text)), text.lower()
     if item.module in (ROTATE, FLIP):
         return describe(TaskSpec(Task.RESTORE, restore_kind=turn_of(item.module, lowered)))
+    if item.module == "when" and re.search(r"\bfirst\b", lowered):
+        return sentence.replace(" last ", " first ", 1)
     if item.module == "polygon" and points is not None:
         return f"{sentence} with {points} points"
     if item.module in ("caption", "describe"):

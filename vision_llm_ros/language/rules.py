@@ -15,6 +15,7 @@ from vision_llm_ros.language.modifiers import Timing, part_placed, take_points, 
 from vision_llm_ros.language.nouns import Item, NounPhrases, everybody_named, strip_filler
 from vision_llm_ros.language.past import past_question
 from vision_llm_ros.language.patterns import first_match
+from vision_llm_ros.language.questions import direct
 from vision_llm_ros.language.refusals import refuse_question
 from vision_llm_ros.language.text import CleanText
 from vision_llm_ros.language.turns import turn_of
@@ -68,7 +69,7 @@ class Rules:
         things = found.groupdict().get("things")
         if not things or things in VAGUE:
             return TaskSpec(Task.STOP, mode=Mode.STOP)
-        items = self._nouns.items(things, request.source)
+        items = self._one_command(things, request)
         return TaskSpec(Task.STOP, _labels(items), mode=Mode.STOP, heard=_heard(items))
 
     def restore(self, request: Request) -> TaskSpec | None:
@@ -135,7 +136,7 @@ class Rules:
         counted = everybody_named(strip_filler(re.sub(r"\s+", " ", counted).strip()))
         self._nouns.items(take_region(counted)[0], request.source)
         _, how_many, rest = request.text.partition("how many")
-        question = how_many + rest if how_many else f"how many {_bare(counted)} are there"
+        question = direct(how_many + rest) if how_many else f"how many {_bare(counted)} are there"
         return TaskSpec(Task.ANSWER, phrase=request.source.unquote(question) + "?")
 
     def track(self, request: Request) -> TaskSpec | None:
@@ -201,14 +202,13 @@ class Rules:
         found = first_match(intents.ANSWER, request.text)
         if found is None:
             return None
-        question = re.sub(r"^(?:if|whether) (.+?) (is|are) (?!there)", r"\2 \1 ", found["question"])
-        question = re.sub(r"^(?:if|whether) there (is|are)\b", r"\1 there", question)
+        question = direct(found["question"])
         if "?" in question:
             raise CommandError(f"Expected one question, got {question!r}", question.split("?")[0])
         refuse_question(question)
         words = re.findall(r"[\w'-]+", question)
         visible = any(self._lexicon.known([word]) or word in _ASKED_ABOUT for word in words[1:]) or "\ue000" in question
-        if len(words) < 3 or not visible:
+        if len(words) < 3 or not (visible or self._lexicon.trusts):
             raise CommandError(f"{question!r} names nothing visible to ask about", "what is on the table?")
         return TaskSpec(Task.ANSWER, phrase=request.source.unquote(question).strip(" ,.?") + "?")
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
 
+from vision_llm_ros.language.dictionary import is_word
 from vision_llm_ros.language.lexicon import plural
 from vision_llm_ros.language.paraphrases import AROUND, LEARNT
 from vision_llm_ros.language.verbs import VERBS
@@ -16,18 +17,14 @@ from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
 _LONG = 4  # shorter words are near too many others
 _WORD = re.compile(rf"(?<![\w'-])[A-Za-z]{{{_LONG},}}(?![\w'-])")
-_RARE = 1e-6
 
 
 class Speller:
-    """Mends slips outside quotations.
+    """Mends slips outside quotations: no English word, and one slip from a word of phrasings, verbs or things."""
 
-    Args:
-        words: what is known besides the words of phrasings, verbs and things; the commonest first.
-    """
-
-    def __init__(self, words: tuple[str, ...] = ()) -> None:
-        self._known = {word: -_RARE * place for place, word in reversed(list(enumerate(words, 1)))} | dict(_heard())
+    def __init__(self) -> None:
+        self._known = _heard()
+        is_word("")  # reads the dictionary now
 
     def mended(self, text: str) -> str:
         """The text with every unknown word that is one slip from a known one put right."""
@@ -37,7 +34,7 @@ class Speller:
 
     def _mended(self, found: re.Match[str]) -> str:
         word = found[0].lower()
-        if word in self._known:
+        if word in self._known or is_word(word):
             return found[0]
         near = process.extract(word, self._known.keys(), scorer=OSA.distance, score_cutoff=1, limit=None)
         close = [known for known, _, _ in near if known[0] == word[0] and len(known) >= _LONG]

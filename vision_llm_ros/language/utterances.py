@@ -21,11 +21,19 @@ from vision_llm_ros.language.paraphrases import APART, AROUND, BROAD, LEARNT, SY
 from vision_llm_ros.language.words import COCO_CLASSES, COMMON_NOUNS
 
 SPLITS = ("learnt", "choosing", *APART)
+EXAMS = ("exam", "final_exam")  # whole sentences that are not put together here
 PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
 _TRIES, _BROAD_WEIGHS = 5, 4
-_PLANS, _REVERSED, _SLIPS = {"learnt": 0.35}, {"learnt": 0.35}, {"learnt": 0.2}  # more than to be met with
+_PLANS, _REVERSED, _SLIPS = {"learnt": 0.45}, {"learnt": 0.3}, {"learnt": 0.2}  # more than to be met with
+# learnt plans are mostly joined by what people say most, hold questions, and speak of things as "it"
+_PLAINLY, _ASKED, _TWICE, _AGAIN, _OPENED = 0.6, 0.25, 0.1, 0.25, 0.3
+_JOINERS = ("and", "and", ", and", "and then", ", then", ", and then", "then", ",", ".", ";", ". Then", ", and also",
+            "and also", ". Also", ". Now", ", plus", "-")  # fmt: skip
+_SENTENCES = (".", ".", ".", ";", ", and", "and", ". And", ". Then", ". Also", "-")
+_QUESTIONS = frozenset({"answer", "count", "describe", "ground", "match", "passed", "recall", "when"})
+_PRONOUNS = {"d": ("it", "it", "it", "him", "her", "that one"), "p": ("them", "them", "those"), "m": ("them", "those")}
 _OPEN, _CLOSE = "\ue010", "\ue011"  # around the instruction inside a sentence; further parts have marks of their own
 _ADJECTIVES = """red blue green yellow black white small big old broken tall empty open left plastic wooden nearest
 largest second dirty striped round new metal leftmost purple grey folded parked shiny""".split()
@@ -63,6 +71,7 @@ _WHERE: tuple[tuple[str, Box], ...] = (
     ("in the centre", (0.25, 0.25, 0.75, 0.75)),
 )
 _PLACED = frozenset({"detect", "ground", "polygon", "segment", "track", "count"})
+_UNSERVED = tuple(f"{REFUSED}{kind}" for kind in ("move", "make", "chat"))
 _FILLERS = ("um", "uh", "like", "you know", "well", "er")
 _BEGIN, _END = "\ue018", "\ue019"  # around the words of a task
 _INSTRUCTION = re.compile("[\ue010\ue012\ue014].*?[\ue011\ue013\ue015]")
@@ -98,6 +107,7 @@ class _Part:
     module: str
     text: str
     region: Box = WHOLE_IMAGE
+    asks: bool = False
 
     def numbered(self, index: int) -> _Part:
         """With the marks of its place in a plan."""
@@ -157,18 +167,45 @@ def _plan(split: str, rng: random.Random) -> tuple[str, list[_Part]]:
     """Two or three tasks in one sentence; now and then one of them is not served."""
     known = [name for name, kinds in forms(split).items() if "do" in kinds and name != "stop"]
     served = [name for name in known if not name.startswith(REFUSED)]
+    if split == "learnt" and rng.random() >= _REVERSED[split]:
+        return _learnt_plan(served, rng)
     parts = [_part(split, name, "do", rng) for name in rng.sample(served, rng.choice((2, 2, 3)))]
     if rng.random() < REFUSED_IN_PLAN:
-        module = rng.choice([f"{REFUSED}move", f"{REFUSED}make", f"{REFUSED}chat"])
-        parts[-1] = _part(split, module, "do", rng)
+        parts[-1] = _part(split, rng.choice(_UNSERVED), "do", rng)
     parts = [part.numbered(index) for index, part in enumerate(parts)]
-    if len(parts) == 2 and rng.random() < _REVERSED.get(split, 0.15):
+    if len(parts) == 2 and (split == "learnt" or rng.random() < 0.15):
         joined = _around("reversed", split, rng).format(a=parts[0].text, b=parts[1].text)
         return _addressed(joined, split, rng), parts
     text = parts[0].text
     for part in parts[1:]:
         text = f"{_after(text, _around('joiner', split, rng))} {part.text}"
     return _addressed(text, split, rng), parts
+
+
+def _learnt_plan(served: list[str], rng: random.Random) -> tuple[str, list[_Part]]:
+    """Tasks in the order in which they are said, commands and questions."""
+    names = rng.sample(served, rng.choice((2, 2, 3)))
+    if rng.random() < _TWICE:
+        names[-1] = names[-2]
+    if rng.random() < REFUSED_IN_PLAN:
+        names[-1] = rng.choice(_UNSERVED)
+    text = ""
+    parts: list[_Part] = []
+    for index, name in enumerate(names):
+        asks = name in _QUESTIONS and rng.random() < _ASKED
+        part = _part("learnt", name, "say" if asks else "do", rng, later=index > 0).numbered(index)
+        if parts:
+            text = f"{_after(text, _joint(asks or parts[-1].asks, rng))} "
+        text += part.text
+        parts.append(replace(part, asks=asks))
+    return _addressed(text, "learnt", rng, _OPENED), parts
+
+
+def _joint(asked: bool, rng: random.Random) -> str:
+    """What stands between two learnt tasks, one of them a question or none."""
+    if asked:
+        return rng.choice(_SENTENCES)
+    return rng.choice(_JOINERS) if rng.random() < _PLAINLY else _around("joiner", "learnt", rng)
 
 
 def _drawn(split: str, module: str, kind: str, rng: random.Random) -> str:
@@ -221,8 +258,12 @@ def _synonyms(module: str) -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...
     )
 
 
-def _part(split: str, module: str, kind: str, rng: random.Random) -> _Part:
-    """A form with its slots filled; the instruction stands between marks."""
+def _part(split: str, module: str, kind: str, rng: random.Random, later: bool = False) -> _Part:
+    """A form with its slots filled; the instruction stands between marks.
+
+    Args:
+        later: in a plan, where "it" may stand for a thing.
+    """
     form = _drawn(split, module, kind, rng)
     region = WHOLE_IMAGE
     if module in _PLACED and kind == "do" and "{where}" not in form and "[" not in form and rng.random() < 0.12:
@@ -236,7 +277,8 @@ def _part(split: str, module: str, kind: str, rng: random.Random) -> _Part:
         if found[1] == "where":
             words, region = rng.choice(_WHERE)
             return words
-        filled = _FILL[found[1]](rng)
+        again = later and found[1] in _PRONOUNS and rng.random() < _AGAIN
+        filled = rng.choice(_PRONOUNS[found[1]]) if again else _FILL[found[1]](rng)
         if instructed and found[1] in "dpma":
             instructed = False
             return f"{_OPEN}{filled}{_CLOSE}"
@@ -300,9 +342,13 @@ def _after(text: str, words: str) -> str:
     return f"{text}{words}" if words[0] in ",.;:" else f"{text} {words}"
 
 
-def _addressed(text: str, split: str, rng: random.Random) -> str:
-    """With an opener and a tail, as people speak to machines."""
-    if rng.random() < 0.5:
+def _addressed(text: str, split: str, rng: random.Random, opened: float = 0.5) -> str:
+    """With an opener and a tail, as people speak to machines.
+
+    Args:
+        opened: share of sentences with an opener.
+    """
+    if rng.random() < opened:
         text = f"{_around('opener', split, rng)} {text}"
     if rng.random() < 0.25:
         text = _after(text, _around("tail", split, rng))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,7 +25,6 @@ from vision_llm_ros.runtime.scheduler import Parser
 
 PART = "router"
 MODULES = ("network", "adapter", "meaning")
-_SPACE = "\u0120"  # what byte-level tokenizers write for the space before a word
 
 
 class LanguageRouter:
@@ -46,7 +44,7 @@ class LanguageRouter:
     ) -> None:
         """Take a router whose adapter `llm` carries; all of them already on their device."""
         self._llm, self._encoder, self.weights_hash = llm, encoder, weights_hash
-        self._speller = Speller(common_words(llm.tokenizer))
+        self._speller = Speller()
         self._device = llm.base.embed_tokens.weight.device
         self._dtype = choose_dtype(runtime.dtype, self._device)
         self._router = router.to(self._device).eval()
@@ -87,14 +85,7 @@ def load_router(folder: Path, llm: LanguageModel, encoder: TextEncoder, runtime:
     return LanguageRouter(router, own, ear, runtime, manifest.short_hash)
 
 
-def common_words(tokenizer: Any) -> tuple[str, ...]:
-    """Words that are one token of the language model, the commonest first."""
-    words = sorted((place, token[1:]) for token, place in tokenizer.get_vocab().items() if token.startswith(_SPACE))
-    return tuple(word for _, word in words if word.isascii() and word.isalpha() and word.islower())
-
-
 def parser_for(engine: Engine, grammar: CommandParser) -> Parser:
     """What understands sentences for an engine: the grammar, and the engine's router where it has one."""
-    planner = Planner(grammar.parse)
     router: SentenceRouter | None = getattr(engine, "router", None)
-    return RoutedParser(planner, router).parse if router is not None else planner.parse
+    return RoutedParser(grammar, router).parse if router is not None else Planner(grammar.parse).parse

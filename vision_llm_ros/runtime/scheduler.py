@@ -109,7 +109,7 @@ class CommandBook:
             if command.mode is Mode.STOP:
                 return TaskSpec(Task.STOP, mode=Mode.STOP)
             spec = self._parse(command.text if command.region is None else spell_out(command.text))
-            return spec if spec.task is Task.STOP else self._resolved(command, spec)
+            return self._stopping(command, spec) if spec.task is Task.STOP else self._resolved(command, spec)
         except CommandError as error:
             return error
         except ConfigError as error:
@@ -124,7 +124,11 @@ class CommandBook:
     ) -> tuple[CommandEvent, ...]:
         """The second half of `submit`. A refused replacement leaves the live command as it is."""
         if isinstance(understood, TaskSpec) and understood.task is Task.STOP:
-            return self._stop(command, understood)
+            if not understood.then:
+                return self._stop(command, understood)
+            first, *rest = understood.then
+            stopped = self._stop(replace(command, id=""), replace(understood, then=()))
+            return *stopped, *self.admit(command, replace(first, then=tuple(rest)), now, guest)
         command = command if command.id else replace(command, id=self._make_id())
         if isinstance(understood, TaskSpec):
             understood = self._check_room(command, understood, guest)
@@ -219,6 +223,13 @@ class CommandBook:
         gate = self.config.asr_confidence_threshold
         if confidence < gate:
             raise CommandError(f"Heard {text!r} with confidence {confidence:.2f}, below {gate:.2f}; say it again")
+
+    def _stopping(self, command: Command, spec: TaskSpec) -> TaskSpec:
+        """A stop, and what is asked for instead put as `_resolved` says."""
+        if not spec.then:
+            return spec
+        first, *rest = spec.then
+        return replace(spec, then=self._resolved(command, replace(first, then=tuple(rest))).steps)
 
     def _resolved(self, command: Command, spec: TaskSpec) -> TaskSpec:
         """Put the command's own mode, rate and region into the spec; they outrank the words."""
