@@ -5,7 +5,7 @@ import pytest
 from vision_llm_ros.errors import CommandError, ConfigError
 from vision_llm_ros.interfaces import Mode, Task, TaskSpec
 from vision_llm_ros.language.parser import CommandParser
-from vision_llm_ros.language.plan import Planner, refers_to, requests_of
+from vision_llm_ros.language.plan import Planner, ordered_parts, refers_to, requests_of
 from vision_llm_ros.language.saying import describe
 
 CUP = TaskSpec(Task.SEGMENT, ("cup",), max_objects=1)
@@ -147,3 +147,24 @@ def test_a_stop_that_is_said_first_goes_before_the_rest(planner: Planner, joint:
 )
 def test_requests_are_told_from_what_is_stated(sentence: str, requests: list[str]) -> None:
     assert requests_of(sentence) == requests
+
+
+@pytest.mark.parametrize(
+    ("sentence", "parts"),
+    [
+        ("before you find the cat, denoise the picture", ["denoise the picture", "find the cat"]),
+        ("Once you have cleared the rain, track the bus.", ["cleared the rain", "track the bus"]),
+        ("with the rain removed, track the bus", ["the rain removed", "track the bus"]),
+        ("find the ants, but only after the dots have been removed", ["the dots have been removed", "find the ants"]),
+        ("denoise it before you segment the cells", ["denoise it", "segment the cells"]),
+        ("get the dots off so that you can count the stars", ["get the dots off", "count the stars"]),
+        ("find the cup next to the laptop", []),
+        ("after the meeting, find the cup", []),
+    ],
+)
+def test_a_clause_may_say_what_comes_first(sentence: str, parts: list[str]) -> None:
+    assert ordered_parts(sentence) == parts
+
+
+def test_both_are_the_things_of_the_part_before(planner: Planner) -> None:
+    assert planner.parse("find a cup and a bottle, then segment both").then[0].classes == ("cup", "bottle")

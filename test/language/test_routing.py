@@ -209,6 +209,10 @@ def test_nothing_that_the_grammar_understood_is_dropped(parser: CommandParser) -
         (Invocation("remove", "the tourist"), Task.RESTORE, "tourist"),
         (Invocation("count", "the rungs of the ladder"), Task.ANSWER, "how many rungs of the ladder are there?"),
         (Invocation("answer", "how crowded is it"), Task.ANSWER, "how crowded is it?"),
+        (Invocation("answer", "any vans parked outside"), Task.ANSWER, "are there any vans parked outside?"),
+        (Invocation("answer", "anyone at the door"), Task.ANSWER, "is there anyone at the door?"),
+        (Invocation("segment", "there a cup"), Task.SEGMENT, "cup"),
+        (Invocation("remove", "the sign", (0.0, 0.0, 0.5, 0.5)), Task.RESTORE, "sign in the upper left corner"),
     ],
 )
 def test_an_english_word_that_the_language_model_takes_for_a_thing_is_one(
@@ -218,9 +222,23 @@ def test_an_english_word_that_the_language_model_takes_for_a_thing_is_one(
     assert spec.task is task and thing in (*spec.classes, spec.phrase)
 
 
-def test_a_word_that_is_not_english_is_no_thing(parser: CommandParser) -> None:
-    with pytest.raises(CommandError, match="'flurbs' is not known"):
-        routed(parser, Invocation("detect", "the flurbs"))[0].parse(ODD)
+@pytest.mark.parametrize("word", ["flurbs", "has", "both"])
+def test_a_word_that_names_nothing_in_english_is_no_thing(parser: CommandParser, word: str) -> None:
+    with pytest.raises(CommandError, match=f"{word!r} is not known"):
+        routed(parser, Invocation("remove", word))[0].parse(ODD)
+
+
+def test_a_clause_that_says_what_comes_first_is_read_alone(parser: CommandParser) -> None:
+    both, router = routed(parser, Invocation("denoise"))
+    router.known["take the grit out of it"] = (Invocation("denoise"),)
+    spec = both.parse("before you find every cell, take the grit out of it")
+    assert [step.task for step in spec.steps] == [Task.RESTORE, Task.DETECT]
+
+
+def test_what_is_asked_of_it_where_nothing_is_named_is_left_out(parser: CommandParser) -> None:
+    both, _ = routed(parser, Invocation("pepper"), Invocation("remove", "them"))
+    spec = both.parse("small dark dots all over, which do not belong there, away with them")
+    assert (spec.task, spec.restore_kind, spec.then) == (Task.RESTORE, "pepper", ())
 
 
 def test_when_first_is_asked_as_said(parser: CommandParser) -> None:

@@ -64,7 +64,7 @@ def examine(
     questions = read_exam(name)[: limit or None]
     watched = Watched(router)
     parse, alone = RoutedParser(grammar, watched).parse, Planner(grammar.parse).parse
-    given = [outcome(parse, item.text) for item in tqdm(questions, desc="exam", unit="sentence", disable=quiet)]
+    given = [watched.outcome(parse, item.text) for item in tqdm(questions, desc="exam", unit="sentence", disable=quiet)]
     marks: dict[str, list[bool]] = defaultdict(list)
     for item, spec in zip(questions, given, strict=True):
         marks[item.kind].append(is_right(item, spec))

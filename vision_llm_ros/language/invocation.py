@@ -64,10 +64,9 @@ _INVOCATION = re.compile(
     r"\s*<instruction>(?P<instruction>[^<>]*)</instruction>"
     r"\s*<region>(?P<region>[^<>]*)</region>\s*"
 )
-_QUESTION = re.compile(
-    r"(?:what|who|whose|whom|which|how|why|where|when|whether|if|is|are|am|was|were|do|does|did|has|have|can|could|"
-    r"would|will|should|may|might|isn't|aren't|any|anyone|anybody|anything|"
-    r"(?:in|on|at|to|from|by) (?:what|which|whom|whose))\b",
+QUESTION = re.compile(
+    r"\b(?:what|who|whose|whom|which|how|why|where|when|whether|if|is|are|am|was|were|do|does|did|has|have|can|could|"
+    r"would|will|should|may|might|isn't|aren't|(?:in|on|at|to|from|by) (?:what|which|whom|whose))\b",
     re.IGNORECASE,
 )
 _DETERMINERS = re.compile(r"(?:(?:the|all|every|each|any|some|of|my|your|these|those) )+", re.IGNORECASE)
@@ -75,9 +74,11 @@ ASKED = re.compile(r"^(?:(?:where|what|how|which|whether|if|when) (?:(?:is|are) 
 _SEEN = re.compile(
     r",?(?: (?:did|have))? (?:you|we)(?: have|'ve)? (?:see|saw|seen|spotted|noticed|counted)$", re.IGNORECASE
 )
+_THERE = re.compile(r"^there (?=(?:an?|any|some|the)\b)", re.IGNORECASE)
+_ANY = re.compile(r"any(?:one|body|thing|(?P<many> [a-z]+s\b))?\b", re.IGNORECASE)
 _TOLD_AS_SAID = frozenset({"answer", "match"})
 _PAST = frozenset({"recall", "when", "passed"})
-_ANYWHERE = _PAST | {"mask"}  # are done in the whole picture wherever they are said to be needed
+_ANYWHERE = _PAST | {"mask"}  # done in the whole picture, wherever it is said to be needed
 
 
 @dataclass(frozen=True)
@@ -124,17 +125,21 @@ class Invocation:
             return "stop"
         told = self.instruction
         if self.module not in _TOLD_AS_SAID:
-            told = ASKED.sub("", told, count=1) or told
+            told = _THERE.sub("", ASKED.sub("", told, count=1)) or told
         if self.module in _PAST:
             told = _SEEN.sub("", told) or told
         if self.module in ("count", "passed"):
             told = _DETERMINERS.sub("", told, count=1) if _DETERMINERS.match(told) else told
-        if self.module == "answer" and not _QUESTION.match(told):
+        if self.module == "answer" and (found := _ANY.match(told)):
+            told = f"{'are' if found['many'] else 'is'} there {told}"
+        elif self.module == "answer" and not QUESTION.match(told):
             told = f"what is {told}"
+        if self.module == "remove":  # what is removed from the picture lies there, not the picture
+            told += self._where()
         sentence = SENTENCES[self.module].format(told.replace('"', "'"))
         if self.module in _PAST - {"when"}:
             sentence = f"{sentence} {period or 'recently'}"
-        return sentence + self._where()
+        return sentence if self.module == "remove" else sentence + self._where()
 
     def _where(self) -> str:
         if self.region == WHOLE_IMAGE or self.module in _ANYWHERE:

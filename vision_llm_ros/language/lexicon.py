@@ -16,7 +16,7 @@ from rapidfuzz.distance import DamerauLevenshtein
 
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import TextSimilarity
-from vision_llm_ros.language.dictionary import is_word
+from vision_llm_ros.language.dictionary import may_name_a_thing
 from vision_llm_ros.language.meanings import Meanings
 from vision_llm_ros.language.words import (
     ADJECTIVES,
@@ -180,7 +180,7 @@ class Lexicon:
 
     def _judge(self, word: str, said: str) -> Noun:
         """Decide about an unlisted word: a near spelling is asked back, else its meaning decides."""
-        trusted = self.trusts and is_word(word)
+        trusted = self.trusts and may_name_a_thing(word)
         spelled = "" if trusted else closest_spelling(said, KNOWN_NOUNS)
         if spelled:
             raise CommandError(f"{word!r} is not known: did you mean {spelled!r}?", f"find every {spelled}")

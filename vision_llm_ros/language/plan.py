@@ -39,6 +39,21 @@ _REQUEST = re.compile(
     r"make|turn|take|let|read|confirm|verify|note|spot|pick|unblur|rid|sort|bring|sharpen|give|tell|say)\b",
     re.IGNORECASE,
 )
+_DONE = r"(?:removed|gone|cleared|cleaned|taken (?:out|away)|fixed|mended|restored|sharpened|filled|dealt with|done)"
+_BY_YOU = r"(?:(?:you|we)(?:'ve| have)? )?"
+_ORDERED = tuple(
+    re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        r"before (?:you |we )?(?P<then>[^,]+), (?P<first>.+)",
+        rf"(?:once|after|having|with) {_BY_YOU}(?P<first>[^,]*{_DONE}[^,]*|\w+ing [^,]+), (?P<then>.+)",
+        r"(?:once|after) (?:you|we)(?:'ve| have)? (?P<first>[^,]+), (?P<then>.+)",
+        rf"(?P<then>[^,]+),? (?:but )?(?:only )?(?:once|after) {_BY_YOU}"
+        rf"(?P<first>[^,]*{_DONE}|\w+ing .+)",
+        r"(?P<then>[^,]+),? (?:but )?(?:only )?(?:once|after) (?:you|we)(?:'ve| have)? (?P<first>.+)",
+        r"(?P<first>[^,]+),? before (?:you |we )?(?P<then>.+)",
+        r"(?P<first>[^,]+),? so (?:that )?(?:you|we) can (?P<then>.+)",
+    )
+)
 _QUOTED = re.compile(r'"[^"]*"')
 _MERELY = re.compile(r"\W*[a-z]+(?: out| of)? (?:it|them|him|her)\W*", re.IGNORECASE)
 _SOUGHT = re.compile(r"\W*(?:please )?(?:find|locate|detect|spot|look for|search for)\b", re.IGNORECASE)
@@ -68,7 +83,10 @@ _ONE = re.compile(
     r"\b(?:(?P<said>(?:the|that|this|which|each|every|any)(?: [a-z-]+){0,2}) (?P<one>one)|(?P<ones>ones))\b(?! of\b)",
     re.IGNORECASE,
 )
-_IT = re.compile(r"\b(?:it|they|them|that one|this one|the object|the objects)\b", re.IGNORECASE)
+_IT = re.compile(
+    r"\b(?:both(?: of (?:it|them|these|those))?(?=\W*$)|it|they|them|that one|this one|the object|the objects)\b",
+    re.IGNORECASE,
+)
 Parse = Callable[[str], TaskSpec]
 
 
@@ -157,6 +175,18 @@ def parts_of(text: str) -> list[str]:
     """The parts of a sentence at everything that may join two tasks; also of one that is a single task."""
     pieces = [piece for part in split(text, _STRONG) for piece in split(part, _WEAK)]
     return [piece for piece in pieces if not says_nothing(piece)] or pieces
+
+
+def ordered_parts(text: str) -> list[str]:
+    """Two parts of a sentence of which a clause says what comes first: "before you find the cat, light up the picture".
+
+    Returns:
+        the parts in the order of doing; empty for other sentences.
+    """
+    for pattern in _ORDERED:
+        if found := pattern.fullmatch(text.strip(" .!?")):
+            return [found["first"], found["then"]]
+    return []
 
 
 def requests_of(text: str) -> list[str]:

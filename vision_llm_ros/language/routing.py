@@ -16,11 +16,12 @@ from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
 from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plain_things import narrowed
-from vision_llm_ros.language.plan import Planner, joined, named, requests_of, resolve
+from vision_llm_ros.language.plan import Planner, joined, named, ordered_parts, requests_of, resolve
 from vision_llm_ros.language.saying import describe
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
 
+_PRONOUN = re.compile(r"it|them|that|this|those|these|one|ones", re.IGNORECASE)
 _SAID_WHOLE = frozenset({"answer", "match"})
 SURE = 0.35  # probability from which the language model is believed rather than the grammar
 SURE_OF_REFUSAL = 0.6  # likewise where it refuses what the grammar would serve
@@ -110,7 +111,8 @@ class RoutedParser:
         Raises:
             CommandError: the last part is surely not served.
         """
-        parts = requests_of(text)
+        ordered = ordered_parts(text)
+        parts = ordered or requests_of(text)
         if len(parts) <= max(1, found):
             return None
         steps: list[TaskSpec] = []
@@ -120,7 +122,7 @@ class RoutedParser:
                 if not (steps and read.routed and kinds_of(read) == (_kind(steps[-1]),)):  # says the same once more
                     steps += read.steps
             except CommandError as error:
-                if number == len(parts) and error.final:
+                if number == len(parts) and error.final and not ordered:
                     reason = f"part {number} of {number}, {part.strip()!r}: {error}"
                     raise CommandError(reason, error.nearest, final=True) from error
                 return None
@@ -131,11 +133,19 @@ class RoutedParser:
     ) -> TaskSpec:
         """Invocations as a command, with phrases narrowed to their things where they are not understood otherwise.
 
+        What is asked of "it" alone, where nothing is named for it, is left out last of all.
+
         Raises:
             CommandError: one of them is a refusal, or is not understood.
         """
         narrower = tuple(map(_narrowed, invocations))
-        ways = [(self._planner, invocations), (self._chosen, invocations), (self._chosen, narrower)]
+        naming = tuple(item for item in narrower if not _PRONOUN.fullmatch(item.instruction)) or narrower
+        ways = [
+            (self._planner, invocations),
+            (self._chosen, invocations),
+            (self._chosen, narrower),
+            (self._chosen, naming),
+        ]
         if all(map(_begins_with, invocations, narrower)):
             ways.insert(1, (self._planner, narrower))
         for planner, items in ways[:-1]:

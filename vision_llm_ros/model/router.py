@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,7 +25,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from vision_llm_ros.config import RouterConfig
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import MAX_STEPS
-from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, REFUSED, REGIONS, Invocation
+from vision_llm_ros.language.invocation import INSTRUCTED, MODULES, OPTIONAL, QUESTION, REFUSED, REGIONS, Invocation
 from vision_llm_ros.language.plain_things import completed, without_things
 from vision_llm_ros.model.llm import LanguageModel
 from vision_llm_ros.model.router_meaning import MeaningEncoder
@@ -41,6 +42,11 @@ _DOUBT, _MOST_DOUBTED = 0.1, 4  # words that may or may not begin a task are tri
 _DROPOUT = 0.1  # of what the reader gets, while it learns
 _TOLD_SENTENCES = frozenset({"answer", "match", "stop"})  # whose instructions need not name a thing
 _SHORTEST_QUESTION = 3  # words; a shorter one goes on to the end of its task
+_ASKED = re.compile(  # what makes a question of the words behind it
+    r"\b(?:(?:is|are|was|were|does|do|has|have)(?: there)?(?: any| an?| the| some)?|any(?:one|body|thing)?|"
+    r"how \w+(?: is| are)?)\s+\Z",
+    re.IGNORECASE,
+)
 _IDLE = (f"{REFUSED}unclear", f"{REFUSED}chat")
 
 
@@ -294,8 +300,11 @@ def _invocation(decision: Decision, text: str, words: list[Span]) -> Invocation:
     if decision.told is not None:
         within = (words[decision.words[0]][0], words[decision.words[1]][1])
         told = (words[decision.told[0]][0], words[decision.told[1]][1])
+        if module == "answer" and (asked := _ASKED.search(text, within[0], told[0])):
+            told = (asked.start(), told[1])
         if module == "answer" and decision.told[1] - decision.told[0] < _SHORTEST_QUESTION - 1:
-            told = (told[0], within[1])
+            asked = QUESTION.search(text, within[0], told[1])
+            told = (asked.start() if asked else told[0], within[1])
         said = text[slice(*completed(text, told, within, module not in _TOLD_SENTENCES))]
     said = said.replace("<", " ").replace(">", " ").strip(_WHITE)  # angle brackets are the tags' own
     if not said and module in INSTRUCTED - OPTIONAL:
