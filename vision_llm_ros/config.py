@@ -504,8 +504,8 @@ class RouterTrainConfig(LoopConfig):
     meaning_steps: int = setting(6000, "optimizer steps of the text encoder's adapter", low=1)
     meaning_batch: int = setting(64, "tasks a step of it, at least", low=1)
     meaning_rate: float = setting(2e-3, "its learning rate", low=0.0, high=1.0)
-    fit_sentences: int = setting(22000, "sentences for the last touch of reader and heads at the export", low=1)
-    fit_steps: int = setting(3500, "optimizer steps of that", low=1)
+    fit_sentences: int = setting(36000, "sentences for the last touch of reader and heads at the export", low=1)
+    fit_steps: int = setting(6000, "optimizer steps of that", low=1)
 
 
 @dataclass(frozen=True)

@@ -249,3 +249,14 @@ def test_when_first_is_asked_as_said(parser: CommandParser) -> None:
 def test_blocks_are_filled_wherever_they_are_said_to_be(parser: CommandParser) -> None:
     spec = routed(parser, Invocation("mask", "", (0.25, 0.25, 0.75, 0.75)))[0].parse(ODD)
     assert (spec.task, spec.restore_kind) == (Task.RESTORE, "mask")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unblur it and find the cat and find the dog and find the cup and find the car and find the bus",
+        "unblur it and stop looking for dogs",
+    ],
+)
+def test_parts_that_make_no_plan_leave_the_whole_reading(parser: CommandParser, text: str) -> None:
+    assert routed(parser, Invocation("deblur"))[0].parse(text).restore_kind == "deblur"

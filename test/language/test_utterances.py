@@ -71,7 +71,7 @@ def test_every_module_plans_and_refusals_are_drawn() -> None:
     assert {module for item in drawn for module in item.modules} == set(MODULES)
     assert {len(item.invocations) for item in drawn} == {1, 2, 3}
     assert 0.2 < sum(item.refused for item in drawn) / len(drawn) < 0.4
-    assert 0.4 < sum(len(item.invocations) > 1 for item in drawn) / len(drawn) < 0.5
+    assert 0.35 < sum(len(item.invocations) > 1 for item in drawn) / len(drawn) < 0.45
 
 
 def test_same_seed_gives_the_same_sentences() -> None:

@@ -159,7 +159,7 @@ class Planner:
         steps: list[TaskSpec] = []
         for number, part in enumerate(parts, 1):
             try:
-                step = self._parse(resolve(part, named(steps)))
+                step = self._parse(resolve(part, spoken_of(steps)))
                 if steps and step == steps[-1]:  # "which one is the cup? point at it"
                     continue
                 if steps and step.task is Task.STOP:
@@ -252,7 +252,7 @@ def refers_to(step: TaskSpec, earlier: TaskSpec) -> bool:
     return any(re.search(rf"\b{re.escape(form)}\b", words) for name in earlier.classes for form in (name, plural(name)))
 
 
-def named(steps: list[TaskSpec]) -> str:
+def spoken_of(steps: list[TaskSpec]) -> str:
     """How to speak of what the last step with things looked for."""
     for step in reversed(steps):
         if len(step.classes) == 1:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from vision_llm_ros.errors import CommandError
-from vision_llm_ros.interfaces import Mode, SentenceRouter, Task, TaskSpec
+from vision_llm_ros.interfaces import MAX_STEPS, Mode, SentenceRouter, Task, TaskSpec
 from vision_llm_ros.language.certainty import is_certain
 from vision_llm_ros.language.instructions import is_instruction
 from vision_llm_ros.language.intents import CAPTION_LONG, CAPTION_SHORT
@@ -16,7 +16,7 @@ from vision_llm_ros.language.modifiers import Timing, take_points, take_timing
 from vision_llm_ros.language.parser import CommandParser
 from vision_llm_ros.language.past import period_of
 from vision_llm_ros.language.plain_things import narrowed
-from vision_llm_ros.language.plan import Planner, joined, named, ordered_parts, requests_of, resolve
+from vision_llm_ros.language.plan import Planner, joined, ordered_parts, requests_of, resolve, spoken_of
 from vision_llm_ros.language.saying import describe
 from vision_llm_ros.language.text import NOT_UNDERSTOOD
 from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
@@ -118,7 +118,7 @@ class RoutedParser:
         steps: list[TaskSpec] = []
         for number, part in enumerate(parts, 1):
             try:
-                read = self.parse(resolve(part, named(steps)))
+                read = self.parse(resolve(part, spoken_of(steps)))
                 if not (steps and read.routed and kinds_of(read) == (_kind(steps[-1]),)):  # says the same once more
                     steps += read.steps
             except CommandError as error:
@@ -126,7 +126,10 @@ class RoutedParser:
                     reason = f"part {number} of {number}, {part.strip()!r}: {error}"
                     raise CommandError(reason, error.nearest, final=True) from error
                 return None
-        return replace(joined(steps), routed=min(filter(None, (s.routed for s in steps)), default=0.0))
+        stops_later = any(step.task is Task.STOP for step in steps[1:])
+        if not found < len(steps) <= MAX_STEPS or stops_later:
+            return None
+        return replace(joined(steps), routed=min(filter(None, (step.routed for step in steps)), default=0.0))
 
     def _planned(
         self, invocations: tuple[Invocation, ...], text: str, timing: Timing, points: int | None, confidence: float

@@ -26,9 +26,9 @@ PLAN_SHARE, REFUSED_SHARE, REFUSED_IN_PLAN = 0.22, 0.3, 0.12
 _EVERY = 20
 _REWORDED = 0.3
 _TRIES, _BROAD_WEIGHS = 5, 4
-_PLANS, _REVERSED, _SLIPS = {"learnt": 0.45}, {"learnt": 0.3}, {"learnt": 0.2}  # more than to be met with
-# learnt plans are mostly joined by what people say most, hold questions, and speak of things as "it"
-_PLAINLY, _ASKED, _TWICE, _AGAIN, _OPENED = 0.6, 0.25, 0.1, 0.25, 0.3
+_PLANS, _REVERSED, _SLIPS = {"learnt": 0.41}, {"learnt": 0.32}, {"learnt": 0.2}  # more than to be met with
+# shares of learnt plans: joined by what people say most, with a question, with one module twice, that say "it", opened
+_PLAINLY, _ASKED, _TWICE, _AGAIN, _OPENED = 0.35, 0.15, 0.06, 0.15, 0.38
 _JOINERS = ("and", "and", ", and", "and then", ", then", ", and then", "then", ",", ".", ";", ". Then", ", and also",
             "and also", ". Also", ". Now", ", plus", "-")  # fmt: skip
 _SENTENCES = (".", ".", ".", ";", ", and", "and", ". And", ". Then", ". Also", "-")
