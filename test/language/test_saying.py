@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vision_llm_ros.errors import CommandError
@@ -32,6 +32,7 @@ _BOXES = st.sampled_from(list(REGION_NAMES)) | st.tuples(
 
 
 @settings(max_examples=300, deadline=None)
+@example(["cup #3", "zorblax"], Task.DETECT, (0.0, 0.0, 0.5, 1.0), 0.0, 0, 8)
 @given(
     st.lists(_LABELS, min_size=1, max_size=4, unique=True),
     st.sampled_from((Task.DETECT, Task.POLYGON, Task.TRACK)),

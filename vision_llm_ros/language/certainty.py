@@ -12,6 +12,7 @@ from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import Task, TaskSpec
 from vision_llm_ros.language.plan import parts_of
 from vision_llm_ros.language.text import clean
+from vision_llm_ros.language.words import IRREGULAR_PLURALS, UNCHANGED
 
 _LENIENT = frozenset({Task.ANSWER, Task.DETECT, Task.GROUND, Task.SEGMENT})
 # words that make more of a phrase than the name of a thing and its place
@@ -24,7 +25,7 @@ _SHORT = rf"(?:(?!(?:{'|'.join(_TELLING)})\b)[\w'-]+ ?){{1,6}}"
 _BESIDE = r"(?:on|in|under|below|above|behind|beside|near|next to|in front of|(?:to the )?(?:left|right) of)"
 _STATE = r"(?:open|closed|shut|empty|full|broken|wet|dry|dirty|clean|on|off|parked|moving|red|blue|green|black|white)"
 _MASK = r"(?:segmentation |pixel )?(?:masks?|segmentations?|silhouettes?|cut-?outs?)"
-_NAME = r"(?:[a-z]+s|people)"
+_NAME = rf"(?:[a-z]+s|people|{'|'.join(sorted({*IRREGULAR_PLURALS, *UNCHANGED}))})"
 _LOOK = (
     r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan|watch)(?:ing)? for|keep an eye out for)"
 )

@@ -160,9 +160,10 @@ class NounPhrases:
             found = pattern.search(text)
             if found:
                 kept = text[: found.start()].strip(" ,")
-                raise CommandError(
-                    f"{found[0]!r}: {what} are not understood", f"find {kept}" if kept else "find every person"
-                )
+                nearest = f"find {kept}" if kept else "find every person"
+                # "everything except the dog" may be a way to say "the dog"; else no reading may leave this out
+                final = EVERYTHING.fullmatch(kept) is None
+                raise CommandError(f"{found[0]!r}: {what} are not understood", nearest, final)
         if EVERYTHING.fullmatch(text) and not re.match(r"(?:(?:any|each) )?(?:thing|object|item)\b(?!s)", text):
             return tuple(Item(name, plural=True) for name in COCO_CLASSES)
         parts = _split(text)
