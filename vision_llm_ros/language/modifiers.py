@@ -258,8 +258,7 @@ def take_region(text: str) -> tuple[str, Box]:
         CommandError: "left or right", "upper lower", or a region outside the picture.
     """
     if _EITHER_SIDE.search(text):
-        reason = "Expected one side of the picture, got two to choose from"
-        raise CommandError(reason, "find every person on the left", final=True)
+        raise CommandError("Expected one side of the picture, got two to choose from", "find every person on the left")
     found = _REGION_BOX.search(text)
     if found:
         x_min, y_min, x_max, y_max = box = tuple(float(value) for value in found.groups())

@@ -24,7 +24,7 @@ from vision_llm_ros.language.turns import FLIP, ROTATE, turn_of
 _PRONOUN = re.compile(r"it|them|that|this|those|these|one|ones", re.IGNORECASE)
 _SAID_WHOLE = frozenset({"answer", "match"})
 SURE = 0.35  # probability from which the language model is believed rather than the grammar
-SURE_OF_REFUSAL = 0.6  # likewise where it refuses what the grammar would serve
+SURE_OF_REFUSAL = 0.7  # likewise where it refuses what the grammar would serve
 
 
 class RoutedParser:
