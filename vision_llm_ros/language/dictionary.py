@@ -18,8 +18,7 @@ _SMALL = frozenset(
     until via are was were been being have has had having does did doing done can could may might must shall should
     will would ought please okay yes never always often sometimes usually maybe perhaps today now soon later early
     away back together instead really quite rather almost already get got let make made give gave take took put keep
-    kept segment detect locate describe caption denoise deblur sharpen rotate flip count restore say said tell told
-    know knew see saw seen look looks looking find found want wanted need needed""".split()
+    kept say said tell told know knew see saw seen look looks looking find found want wanted need needed""".split()
 )
 
 

@@ -50,6 +50,7 @@ _EXCLUSION = re.compile(
     r"\b(?:except|excluding|but not|but no|other than|apart from|aside from|unless|instead of|rather than|"
     r"ignoring|not the|and not)\b"
 )
+_LEAVES_OUT = re.compile(r"except|excluding|but no|other than|apart from|aside from")
 _AT_LEAST = re.compile(r"\b(?:at least|more than|fewer than|less than|minimum of)\b")
 FILLER = re.compile(
     r"(?:[ ,]+|^)(?:(?:in|inside|within|on|from|of) (?:the |this |that |your |my )?(?:current |whole |entire |camera )?"
@@ -162,7 +163,7 @@ class NounPhrases:
                 kept = text[: found.start()].strip(" ,")
                 nearest = f"find {kept}" if kept else "find every person"
                 # "everything except the dog" may be a way to say "the dog"; else no reading may leave this out
-                final = EVERYTHING.fullmatch(kept) is None
+                final = _LEAVES_OUT.match(found[0]) is not None and EVERYTHING.fullmatch(kept) is None
                 raise CommandError(f"{found[0]!r}: {what} are not understood", nearest, final)
         if EVERYTHING.fullmatch(text) and not re.match(r"(?:(?:any|each) )?(?:thing|object|item)\b(?!s)", text):
             return tuple(Item(name, plural=True) for name in COCO_CLASSES)
