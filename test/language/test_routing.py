@@ -262,9 +262,15 @@ def test_parts_that_make_no_plan_leave_the_whole_reading(parser: CommandParser, 
     assert routed(parser, Invocation("deblur"))[0].parse(text).restore_kind == "deblur"
 
 
-@pytest.mark.parametrize("text", ["find every person except the man in red", "segment"])
+@pytest.mark.parametrize("text", ["find every person except the man in red", "detect dogs but no cats"])
 def test_what_no_reading_may_leave_out_is_refused_without_asking(parser: CommandParser, text: str) -> None:
     both, router = routed(parser, Invocation("ground", "the man"))
     with pytest.raises(CommandError):
         both.parse(text)
     assert router.asked == []
+
+
+def test_a_single_verb_may_be_a_request_but_names_no_thing(parser: CommandParser) -> None:
+    assert routed(parser, Invocation("restore"))[0].parse("enhance").task is Task.RESTORE
+    with pytest.raises(CommandError, match="what to segment"):
+        routed(parser, Invocation("segment", "segment"))[0].parse("segment")

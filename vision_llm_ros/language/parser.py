@@ -93,7 +93,7 @@ class CommandParser:
         words = text.split()
         refuse_action(words)
         if len(words) == 1 and words[0] in VERBS:
-            return CommandError(f"Expected what to {words[0]}", f"{words[0]} every person", final=True)
+            return CommandError(f"Expected what to {words[0]}", f"{words[0]} every person")
         try:
             item = self._nouns.items(text, request.source)[0]
         except CommandError:

@@ -97,7 +97,8 @@ class RoutedParser:
         invocations = read(tags)
         if not invocations[-1].refused and (apart := self._part_by_part(text, len(invocations))) is not None:
             return apart
-        if confidence < self._router.threshold:
+        said_whole = len(plain.split()) == 1 and bool(invocations[0].instruction)  # "segment" names nothing to segment
+        if confidence < self._router.threshold or said_whole:
             return None
         if len(invocations) == 1 and invocations[0].refused:
             own = NOT_UNDERSTOOD not in str(refusal)  # the grammar's own reason
