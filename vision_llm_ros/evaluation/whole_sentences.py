@@ -7,7 +7,6 @@ tab the sentence; headings tell its kind. By the first we choose, on the second 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vision_llm_ros import language
-from vision_llm_ros.evaluation.paraphrasing import Watched, outcome, shares, spread
+from vision_llm_ros.evaluation.paraphrasing import Watched, kinds, outcome, shares, spread
 from vision_llm_ros.evaluation.routing import MISSES_KEPT, REFUSE
 from vision_llm_ros.interfaces import SentenceRouter, Task, TaskSpec
 from vision_llm_ros.language.invocation import MODULES, REFUSED
@@ -65,9 +64,10 @@ def examine(
     watched = Watched(router)
     parse, alone = RoutedParser(grammar, watched).parse, Planner(grammar.parse).parse
     given = [watched.outcome(parse, item.text) for item in tqdm(questions, desc="exam", unit="sentence", disable=quiet)]
+    right = [is_right(item, spec) for item, spec in zip(questions, given, strict=True)]
     marks: dict[str, list[bool]] = defaultdict(list)
-    for item, spec in zip(questions, given, strict=True):
-        marks[item.kind].append(is_right(item, spec))
+    for item, mark in zip(questions, right, strict=True):
+        marks[item.kind].append(mark)
     return {
         **_compared(questions, given),
         "sentences": len(questions),
@@ -75,11 +75,11 @@ def examine(
         "kinds": {kind: round(float(np.mean(some)), 3) for kind, some in marks.items()},
         "asked": len(watched.took_ms),
         "asked_ms": spread(watched.took_ms),
-        "baselines": {"grammar": _compared(questions, _outcomes(alone, questions))},
+        "baselines": {"grammar": _compared(questions, [outcome(alone, item.text) for item in questions])},
         "misses": [
-            {"text": item.text, "wanted": _told(item), "given": ", ".join(_kinds(spec))}
-            for item, spec in zip(questions, given, strict=True)
-            if not is_right(item, spec)
+            {"text": item.text, "wanted": _told(item), "given": ", ".join(kinds(spec))}
+            for item, spec, mark in zip(questions, given, right, strict=True)
+            if not mark
         ][:MISSES_KEPT],
     }
 
@@ -112,14 +112,10 @@ def _tasks(modules: str) -> frozenset[str]:
     return frozenset(REFUSE if name.startswith(REFUSED) else _SAME_TASK.get(name, name) for name in names)
 
 
-def _outcomes(parse: Callable[[str], TaskSpec], questions: tuple[Question, ...]) -> list[TaskSpec | str]:
-    return [outcome(parse, item.text) for item in questions]
-
-
 def _compared(questions: tuple[Question, ...], given: list[TaskSpec | str]) -> dict[str, Any]:
     right = [(REFUSE,) if item.refused else (_told(item),) for item in questions]
     got = [
-        wanted if is_right(item, spec) else _kinds(spec)
+        wanted if is_right(item, spec) else kinds(spec)
         for item, spec, wanted in zip(questions, given, right, strict=True)
     ]
     return shares(right, got)
@@ -127,7 +123,3 @@ def _compared(questions: tuple[Question, ...], given: list[TaskSpec | str]) -> d
 
 def _told(item: Question) -> str:
     return ", ".join("|".join(sorted(names)) for names in item.tasks)
-
-
-def _kinds(given: TaskSpec | str) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else kinds_of(given)

@@ -11,7 +11,7 @@ import re
 from vision_llm_ros.errors import CommandError
 from vision_llm_ros.interfaces import Task, TaskSpec
 from vision_llm_ros.language.plan import parts_of
-from vision_llm_ros.language.text import clean
+from vision_llm_ros.language.text import QUOTATION, clean
 from vision_llm_ros.language.words import IRREGULAR_PLURALS, UNCHANGED
 
 _LENIENT = frozenset({Task.ANSWER, Task.DETECT, Task.GROUND, Task.SEGMENT})
@@ -30,7 +30,6 @@ _LOOK = (
     r"(?:find|detect|locate|identify|show(?: me)?|(?:keep )?(?:look|search|scan|watch)(?:ing)? for|keep an eye out for)"
 )
 _GIVE = r"(?:give me|show me|show|make|draw|produce|create|i need|i want|put)"
-_QUOTED = re.compile(r'"[^"]*"')
 _LONG = 12  # words; in more there may be another task
 _PLAIN = re.compile(
     rf"{_LOOK} {_THING}|"
@@ -69,7 +68,7 @@ def is_certain(text: str, spec: TaskSpec) -> bool:
 def _certain(part: str, step: TaskSpec) -> bool:
     if step.task in _LENIENT:
         return _said(part, _PLAIN)
-    return len(_QUOTED.sub("", part).split()) <= _LONG and "shape" not in part.lower()
+    return len(QUOTATION.sub("", part).split()) <= _LONG and "shape" not in part.lower()
 
 
 def _said(text: str, pattern: re.Pattern[str]) -> bool:

@@ -134,12 +134,13 @@ class Invocation:
             told = f"{'are' if found['many'] else 'is'} there {told}"
         elif self.module == "answer" and not QUESTION.match(told):
             told = f"what is {told}"
+        where = self._where()
         if self.module == "remove":  # what is removed from the picture lies there, not the picture
-            told += self._where()
+            told, where = told + where, ""
         sentence = SENTENCES[self.module].format(told.replace('"', "'"))
         if self.module in _PAST - {"when"}:
             sentence = f"{sentence} {period or 'recently'}"
-        return sentence if self.module == "remove" else sentence + self._where()
+        return sentence + where
 
     def _where(self) -> str:
         if self.region == WHOLE_IMAGE or self.module in _ANYWHERE:

@@ -15,7 +15,7 @@ from vision_llm_ros.interfaces import MAX_STEPS, Mode, Task, TaskSpec
 from vision_llm_ros.language.instructions import is_instruction
 from vision_llm_ros.language.lexicon import plural, singular
 from vision_llm_ros.language.refusals import ACTIONS
-from vision_llm_ros.language.text import says_nothing
+from vision_llm_ros.language.text import QUOTATION, says_nothing
 from vision_llm_ros.language.verbs import VERBS
 
 _NEAREST = "denoise the picture, then find every person"
@@ -35,8 +35,8 @@ _WEAK = re.compile(
 _SAID_FIRST = r"(?:and|then|also|first|now|please|next|finally|ok|okay|so|just|kindly)"
 _REQUEST = re.compile(
     rf"\W*(?:{_SAID_FIRST}\W+)*(?:{_VERB}|light|open|clean|cut|set|what|which|who|whose|where|how|when|is|are|was|were|do|"
-    r"does|did|has|have|had|can|could|would|will|(?:i|we)(?: want| would like|'d like| need)|keep|put|get|work out|"
-    r"make|turn|take|let|read|confirm|verify|note|spot|pick|unblur|rid|sort|bring|sharpen|give|tell|say)\b",
+    r"does|did|has|have|had|can|could|would|will|(?:i|we)(?: want| would like|'d like| need)|get|work out|let|read|"
+    r"confirm|note|unblur|rid)\b",
     re.IGNORECASE,
 )
 _DONE = r"(?:removed|gone|cleared|cleaned|taken (?:out|away)|fixed|mended|restored|sharpened|filled|dealt with|done)"
@@ -54,7 +54,6 @@ _ORDERED = tuple(
         r"(?P<first>[^,]+),? so (?:that )?(?:you|we) can (?P<then>.+)",
     )
 )
-_QUOTED = re.compile(r'"[^"]*"')
 _MERELY = re.compile(r"\W*[a-z]+(?: out| of)? (?:it|them|him|her)\W*", re.IGNORECASE)
 _SOUGHT = re.compile(r"\W*(?:please )?(?:find|locate|detect|spot|look for|search for)\b", re.IGNORECASE)
 _ITS = re.compile(
@@ -219,8 +218,8 @@ def joined(steps: list[TaskSpec]) -> TaskSpec:
 
 def split(text: str, where: re.Pattern[str]) -> list[str]:
     """The parts of a sentence; nothing is divided inside quotes."""
-    kept = _QUOTED.findall(text)
-    masked = _QUOTED.sub("\ue000", text)
+    kept = QUOTATION.findall(text)
+    masked = QUOTATION.sub("\ue000", text)
     parts, quotes = [part for part in where.split(masked) if part.strip(" ,.;!?")], iter(kept)
     return [re.sub("\ue000", lambda _: next(quotes), part) for part in parts]
 

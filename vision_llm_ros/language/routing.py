@@ -152,10 +152,11 @@ class RoutedParser:
         ]
         if all(map(_begins_with, invocations, narrower)):
             ways.insert(1, (self._planner, narrower))
-        for planner, items in ways[:-1]:
+        *first, last = dict.fromkeys(ways)
+        for planner, items in first:
             with suppress(CommandError):
                 return replace(_timed(_plan(planner, items, text, points), timing), routed=confidence)
-        return replace(_timed(_plan(*ways[-1], text, points), timing), routed=confidence)
+        return replace(_timed(_plan(*last, text, points), timing), routed=confidence)
 
 
 def _plan(planner: Planner, invocations: tuple[Invocation, ...], text: str, points: int | None) -> TaskSpec:

@@ -24,7 +24,7 @@ _TYPOGRAPHY = str.maketrans(
     }
 )
 _INVISIBLE = ("\ufe0f", "\u200d")  # parts of emoji
-_WITHIN_QUOTES = re.compile(r'"[^"]*"')
+QUOTATION = re.compile(r'"[^"]*"')
 _UNEXPECTED = re.compile(r"[{}<>\\|$;=*^~\[\]`_@#]|--|\.\./")
 _DASH = re.compile(r"(?<=[a-z]) --? (?=[a-z])")
 _PLURAL = re.compile(r"(?<=[a-z])\((e?s)\)")  # cup(s)
@@ -114,7 +114,7 @@ def check_intent(lowered: str) -> None:
     found = _INJECTION.search(lowered) or _CODE.search(lowered)
     if found:
         raise CommandError(f"Expected a request about the picture, got {found[0][:60]!r}", EXAMPLE)
-    found = _UNEXPECTED.search(_WITHIN_QUOTES.sub(" ", lowered))
+    found = _UNEXPECTED.search(QUOTATION.sub(" ", lowered))
     if found:
         raise CommandError(f"Expected plain words, got {found[0]!r}", EXAMPLE)
     if lowered[0] in "¿¡" or not _FOREIGN.isdisjoint(re.findall(r"[^\W\d_]+", lowered)):

@@ -126,9 +126,8 @@ class CommandBook:
         if isinstance(understood, TaskSpec) and understood.task is Task.STOP:
             if not understood.then:
                 return self._stop(command, understood)
-            first, *rest = understood.then
             stopped = self._stop(replace(command, id=""), replace(understood, then=()))
-            return *stopped, *self.admit(command, replace(first, then=tuple(rest)), now, guest)
+            return *stopped, *self.admit(command, _following(understood), now, guest)
         command = command if command.id else replace(command, id=self._make_id())
         if isinstance(understood, TaskSpec):
             understood = self._check_room(command, understood, guest)
@@ -226,10 +225,7 @@ class CommandBook:
 
     def _stopping(self, command: Command, spec: TaskSpec) -> TaskSpec:
         """A stop, and what is asked for instead put as `_resolved` says."""
-        if not spec.then:
-            return spec
-        first, *rest = spec.then
-        return replace(spec, then=self._resolved(command, replace(first, then=tuple(rest))).steps)
+        return replace(spec, then=self._resolved(command, _following(spec)).steps) if spec.then else spec
 
     def _resolved(self, command: Command, spec: TaskSpec) -> TaskSpec:
         """Put the command's own mode, rate and region into the spec; they outrank the words."""
@@ -307,6 +303,12 @@ class CommandBook:
         self._made_ids += 1
         made = f"c{self._made_ids}"
         return made if made not in self._live else self._make_id()
+
+
+def _following(spec: TaskSpec) -> TaskSpec:
+    """The tasks after the first as a command of their own."""
+    first, *rest = spec.then
+    return replace(first, then=tuple(rest))
 
 
 def _words_of(spec: TaskSpec) -> set[str]:
